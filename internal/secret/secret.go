@@ -2,7 +2,10 @@
 // tokens and passwords.
 //
 // A [Bytes] prints, formats, logs and marshals as "[secret]" or not at all, so
-// that a careless %v or a struct in a log line gives nothing away. It is no
+// that a careless %v or a struct in a log line gives nothing away. One gap is
+// left: fmt cannot call the methods of an unexported field and prints it raw, so a
+// struct that keeps a secret in one holds it behind a pointer of its own and has a
+// Format method. It is no
 // protection against code that means to read it, nor against a memory dump; the
 // process hardening of the daemon is for that.
 package secret
