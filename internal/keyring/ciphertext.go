@@ -1,0 +1,126 @@
+package keyring
+
+import "encoding/hex"
+
+// Suite is the first byte of a ciphertext: it says which layout follows.
+type Suite byte
+
+// SuiteSoftware is the layout of keys that are held in memory; see the package
+// documentation for it and for the values that are reserved.
+const SuiteSoftware Suite = 0xA1
+
+// Sizes of a ciphertext's parts, in bytes.
+const (
+	HeaderSize     = 50
+	SaltSize       = 32
+	CommitmentSize = 32
+	NonceSize      = 12
+	TagSize        = 16
+
+	// Overhead is by how much a blob of SuiteSoftware is longer than its plaintext.
+	Overhead = HeaderSize + SaltSize + CommitmentSize + NonceSize + TagSize
+)
+
+// The forms of a key id in a header.
+const (
+	formUUID = 1 // 8-4-4-4-12 lower-case hex digits
+	formMRK  = 2 // mrk- and 32 lower-case hex digits
+)
+
+// Header is the part of a ciphertext that is readable without a key.
+type Header struct {
+	Suite Suite
+	// KeyID is the bare key id: a lower-case UUID, or mrk- and 32 hex digits.
+	KeyID string
+	// MaterialID is 64 lower-case hex digits.
+	MaterialID string
+}
+
+// ParseCiphertext reads the header of a symmetric ciphertext. It needs no key
+// and proves nothing: whether the blob is genuine, Decrypt tells. Its only error
+// is ErrInvalidCiphertext.
+func ParseCiphertext(blob []byte) (Header, error) {
+	if len(blob) <= Overhead || len(blob) > Overhead+MaxPlaintext || Suite(blob[0]) != SuiteSoftware {
+		return Header{}, ErrInvalidCiphertext
+	}
+	// Both ids are cut from one string, which saves an allocation.
+	var buf [36 + 64]byte
+	text := buf[:0]
+	id := blob[2:18]
+	switch blob[1] {
+	case formUUID:
+		text = hex.AppendEncode(text, id[:4])
+		text = hex.AppendEncode(append(text, '-'), id[4:6])
+		text = hex.AppendEncode(append(text, '-'), id[6:8])
+		text = hex.AppendEncode(append(text, '-'), id[8:10])
+		text = hex.AppendEncode(append(text, '-'), id[10:])
+	case formMRK:
+		text = hex.AppendEncode(append(text, "mrk-"...), id)
+	default:
+		return Header{}, ErrInvalidCiphertext
+	}
+	ids := string(hex.AppendEncode(text, blob[18:HeaderSize]))
+	return Header{Suite: Suite(blob[0]), KeyID: ids[:36], MaterialID: ids[36:]}, nil
+}
+
+// AppendHeader appends the header of a ciphertext, HeaderSize bytes, to dst. It
+// is the inverse of ParseCiphertext. Errors: ErrKeyID; ErrCorrupt for a material
+// id that is not 64 lower-case hex digits.
+func AppendHeader(dst []byte, h Header) ([]byte, error) {
+	var id [32]byte // hex digits of the key id
+	form := byte(formUUID)
+	k := h.KeyID
+	switch {
+	case len(k) != 36:
+		return dst, ErrKeyID
+	case k[:4] == "mrk-":
+		form = formMRK
+		copy(id[:], k[4:])
+	case k[8] == '-' && k[13] == '-' && k[18] == '-' && k[23] == '-':
+		copy(id[:8], k[:8])
+		copy(id[8:12], k[9:13])
+		copy(id[12:16], k[14:18])
+		copy(id[16:20], k[19:23])
+		copy(id[20:], k[24:])
+	default:
+		return dst, ErrKeyID
+	}
+	dst = append(dst, byte(h.Suite), form)
+	dst, ok := appendHex(dst, id[:])
+	if !ok {
+		return dst, ErrKeyID
+	}
+	if len(h.MaterialID) != 64 {
+		return dst, ErrCorrupt
+	}
+	var material [64]byte
+	copy(material[:], h.MaterialID)
+	if dst, ok = appendHex(dst, material[:]); !ok {
+		return dst, ErrCorrupt
+	}
+	return dst, nil
+}
+
+// appendHex appends the bytes that digits spell. Unlike encoding/hex it refuses
+// upper case, so that an id has one form.
+func appendHex(dst, digits []byte) ([]byte, bool) {
+	for i := 0; i < len(digits); i += 2 {
+		hi, lo := nibble(digits[i]), nibble(digits[i+1])
+		if hi|lo > 15 {
+			return dst, false
+		}
+		dst = append(dst, hi<<4|lo)
+	}
+	return dst, true
+}
+
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	default:
+		return 0xff
+	}
+}
