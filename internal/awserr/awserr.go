@@ -33,6 +33,11 @@ type Error struct {
 	// client fault and 500 for a server fault.
 	Status int
 	Fault  Fault
+	// QueryCode is the code in the query protocol where a service's model states
+	// one: "MalformedPolicyDocument" for MalformedPolicyDocumentException. If
+	// empty, package wire knows the spelling of the errors that all services
+	// share, and Code is written as it is otherwise.
+	QueryCode string
 }
 
 // New returns a client error with status 400.

@@ -8,14 +8,16 @@ import (
 	"context"
 
 	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/wire"
 )
 
 // Protocol is how a service's requests and answers are written.
-type Protocol uint8
+type Protocol = wire.Protocol
 
+// The protocols that tables name.
 const (
-	AWSJSON11 Protocol = iota // X-Amz-Target and application/x-amz-json-1.1
-	AWSQuery                  // Action and Version in a form, XML answers
+	AWSJSON11 = wire.AWSJSON11
+	AWSQuery  = wire.AWSQuery
 )
 
 // Service is one service's table.

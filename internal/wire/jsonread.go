@@ -1,0 +1,572 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/strongroom/strongroom/internal/awserr"
+)
+
+// maxDepth is how deep the bodies of requests may nest. No operation's input goes
+// deeper than five.
+const maxDepth = 32
+
+// JSON reads one JSON body for generated decoders, without reflection and nearly
+// without allocating. It is stricter than encoding/json: a member that comes
+// twice, bytes that are not UTF-8, half of a surrogate pair, base64 that is not
+// canonical, anything after the value and more than 32 levels are errors, also
+// inside of members that no decoder knows.
+//
+// The first error sticks: from then on every method returns a zero value, and
+// [JSON.Close] returns the error, a SerializationException. Errors tell what is
+// wrong and where, never what was sent.
+type JSON struct {
+	data  []byte
+	pos   int
+	depth int
+	// begun has a bit for each open container, set once it has an element.
+	begun uint64
+	err   *awserr.Error
+
+	key     []byte
+	scratch []byte // holds the last string that had escapes
+	// unknown are the names of skipped members by the depth of their object, to
+	// find those that come twice; nil until the first.
+	unknown *[maxDepth + 1]nameSet
+}
+
+// ReadJSON begins to read body, which must stay unchanged until Close. An empty
+// body reads as {}.
+func ReadJSON(body []byte) JSON {
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	return JSON{data: body}
+}
+
+// Close returns the first error, or one if something follows the value.
+func (d *JSON) Close() error {
+	d.space()
+	if d.err == nil && d.pos != len(d.data) {
+		d.fail("Unexpected data after the request's value")
+	}
+	if d.err != nil {
+		return d.err
+	}
+	return nil
+}
+
+func (d *JSON) fail(message string) {
+	if d.err == nil {
+		d.err = awserr.New("SerializationException", message+" (at byte "+strconv.Itoa(d.pos)+")")
+	}
+}
+
+func (d *JSON) space() {
+	for d.pos < len(d.data) {
+		switch d.data[d.pos] {
+		case ' ', '\t', '\n', '\r':
+			d.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek returns the next byte that is not white space, 0 at the end or after an
+// error.
+func (d *JSON) peek() byte {
+	d.space()
+	if d.err != nil || d.pos == len(d.data) {
+		return 0
+	}
+	return d.data[d.pos]
+}
+
+// mismatch fails with AWS's words for a value of the wrong type.
+func (d *JSON) mismatch(wanted string) {
+	switch c := d.peek(); {
+	case d.err != nil:
+	case d.pos == len(d.data):
+		d.fail("Unexpected end of the request")
+	case c == '{':
+		d.fail("Start of structure or map found where not expected.")
+	case c == '[':
+		d.fail("Start of list found where not expected.")
+	case c == '"':
+		d.fail("STRING_VALUE can not be converted to " + wanted)
+	case c == 't':
+		d.fail("TRUE_VALUE can not be converted to " + wanted)
+	case c == 'f':
+		d.fail("FALSE_VALUE can not be converted to " + wanted)
+	case c == 'n':
+		d.fail("NULL_VALUE can not be converted to " + wanted)
+	case c == '-' || c >= '0' && c <= '9':
+		d.fail("NUMBER_VALUE can not be converted to " + wanted)
+	default:
+		d.fail("Unexpected character")
+	}
+}
+
+// Object enters an object: call Next until it is false.
+func (d *JSON) Object() {
+	if d.open('{', "a Structure") && d.unknown != nil {
+		d.unknown[d.depth] = nameSet{}
+	}
+}
+
+// Array enters a list: call Element until it is false.
+func (d *JSON) Array() { d.open('[', "a List") }
+
+func (d *JSON) open(c byte, wanted string) bool {
+	if d.peek() != c {
+		d.mismatch(wanted)
+		return false
+	}
+	if d.depth == maxDepth {
+		d.fail("The request nests too deeply")
+		return false
+	}
+	d.pos++
+	d.depth++
+	d.begun &^= 1 << d.depth
+	return true
+}
+
+// more steps over the comma before the next element, or out of the container.
+func (d *JSON) more(end byte) bool {
+	c := d.peek()
+	if d.err != nil {
+		return false
+	}
+	if c == end {
+		d.pos++
+		d.depth--
+		return false
+	}
+	bit := uint64(1) << d.depth
+	if d.begun&bit != 0 {
+		if c != ',' {
+			d.unexpected("Expected a comma or the end of a structure or list")
+			return false
+		}
+		d.pos++
+		if d.peek() == end {
+			d.fail("Unexpected comma")
+			return false
+		}
+	}
+	d.begun |= bit
+	return d.err == nil
+}
+
+func (d *JSON) unexpected(message string) {
+	if d.pos == len(d.data) {
+		message = "Unexpected end of the request"
+	}
+	d.fail(message)
+}
+
+// Next moves to the next member and reads its name, or leaves the object.
+func (d *JSON) Next() bool {
+	if !d.more('}') {
+		return false
+	}
+	if d.peek() != '"' {
+		d.unexpected("Expected the name of a member")
+		return false
+	}
+	d.key = d.Text()
+	if d.peek() != ':' {
+		d.unexpected("Expected a colon after the name of a member")
+		return false
+	}
+	d.pos++
+	return true
+}
+
+// Key is the name that Next read. It is valid until the next string is read.
+func (d *JSON) Key() []byte { return d.key }
+
+// Member takes down that the member with this bit came, and reports whether it
+// has a value: null stands for absent. It fails if the member came before.
+func (d *JSON) Member(seen *uint64, bit uint64) bool {
+	if *seen&bit != 0 {
+		d.duplicate()
+		return false
+	}
+	*seen |= bit
+	return !d.null()
+}
+
+func (d *JSON) duplicate() { d.fail("A member is given twice") }
+
+// null steps over a null, and reports whether there was one.
+func (d *JSON) null() bool {
+	if d.peek() != 'n' {
+		return false
+	}
+	return d.literal("null")
+}
+
+func (d *JSON) literal(word string) bool {
+	if !bytes.HasPrefix(d.data[d.pos:], []byte(word)) {
+		d.fail("Unexpected character")
+		return false
+	}
+	d.pos += len(word)
+	return true
+}
+
+// Element moves to the next element, or leaves the list. A null in a list is an
+// error.
+func (d *JSON) Element() bool {
+	if !d.more(']') {
+		return false
+	}
+	if d.peek() == 'n' {
+		d.fail("Null found in a list where a value was expected")
+		return false
+	}
+	return true
+}
+
+// Unknown skips the value of a member that the decoder does not know. It is
+// parsed as strictly as the rest.
+func (d *JSON) Unknown() {
+	if d.unknown == nil {
+		d.unknown = new([maxDepth + 1]nameSet)
+	}
+	if !d.unknown[d.depth].add(d.key) {
+		d.duplicate()
+		return
+	}
+	d.skip()
+}
+
+func (d *JSON) skip() {
+	switch c := d.peek(); c {
+	case '{':
+		for d.Object(); d.Next(); {
+			d.Unknown()
+		}
+	case '[':
+		for d.Array(); d.more(']'); {
+			d.skip()
+		}
+	case '"':
+		d.Text()
+	case 't':
+		d.literal("true")
+	case 'f':
+		d.literal("false")
+	case 'n':
+		d.literal("null")
+	default:
+		if c != '-' && (c < '0' || c > '9') {
+			d.unexpected("Unexpected character")
+			return
+		}
+		d.number()
+	}
+}
+
+// StringMap reads an object whose values are strings. Names that come twice are
+// errors.
+func (d *JSON) StringMap() map[string]string {
+	m := make(map[string]string)
+	d.Object()
+	for d.Next() {
+		key := string(d.key)
+		if _, twice := m[key]; twice {
+			d.duplicate()
+			return nil
+		}
+		if d.peek() == 'n' {
+			d.fail("Null found in a map where a value was expected")
+			return nil
+		}
+		m[key] = string(d.Text())
+	}
+	return m
+}
+
+// Text reads a string without copying it: the bytes are valid until the next
+// string is read.
+func (d *JSON) Text() []byte {
+	if d.peek() != '"' {
+		d.mismatch("a String")
+		return nil
+	}
+	d.pos++
+	start, high := d.pos, false
+	for i := start; i < len(d.data); i++ {
+		switch c := d.data[i]; {
+		case c == '"':
+			text := d.data[start:i]
+			if high && !utf8.Valid(text) {
+				d.fail("A string is not valid UTF-8")
+				return nil
+			}
+			d.pos = i + 1
+			return text
+		case c == '\\':
+			return d.escaped(start, i)
+		case c < ' ':
+			d.pos = i
+			d.fail("A control character in a string is not escaped")
+			return nil
+		case c >= utf8.RuneSelf:
+			high = true
+		}
+	}
+	d.pos = len(d.data)
+	d.fail("Unexpected end of the request")
+	return nil
+}
+
+// escaped reads on from the first backslash of a string, at i.
+func (d *JSON) escaped(start, i int) []byte {
+	out := append(d.scratch[:0], d.data[start:i]...)
+	for i < len(d.data) {
+		c := d.data[i]
+		switch {
+		case c == '"':
+			d.scratch = out
+			d.pos = i + 1
+			if !utf8.Valid(out) {
+				d.fail("A string is not valid UTF-8")
+				return nil
+			}
+			return out
+		case c < ' ':
+			d.pos = i
+			d.fail("A control character in a string is not escaped")
+			return nil
+		case c != '\\':
+			out = append(out, c)
+			i++
+			continue
+		}
+		d.pos = i
+		if i+1 == len(d.data) {
+			break
+		}
+		i += 2
+		switch e := d.data[i-1]; e {
+		case '"', '\\', '/':
+			out = append(out, e)
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r := d.hex4(i)
+			i += 4
+			if r >= 0xD800 && r < 0xDC00 && i+1 < len(d.data) && d.data[i] == '\\' && d.data[i+1] == 'u' {
+				low := d.hex4(i + 2)
+				i += 6
+				if low < 0xDC00 || low > 0xDFFF {
+					r = -1
+				} else {
+					r = (r-0xD800)<<10 + (low - 0xDC00) + 0x10000
+				}
+			}
+			if r < 0 || r >= 0xD800 && r <= 0xDFFF {
+				d.fail("An escape in a string is no character")
+				return nil
+			}
+			out = utf8.AppendRune(out, r)
+		default:
+			d.fail("An escape in a string is unknown")
+			return nil
+		}
+	}
+	d.pos = len(d.data)
+	d.fail("Unexpected end of the request")
+	return nil
+}
+
+// hex4 reads four hexadecimal digits at i; -1 if they are not there.
+func (d *JSON) hex4(i int) rune {
+	if i+4 > len(d.data) {
+		return -1
+	}
+	var r rune
+	for _, c := range d.data[i : i+4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+var base64Strict = base64.StdEncoding.Strict()
+
+// Blob reads base64 in the standard alphabet, padded, without line breaks. The
+// result is not nil unless the reader failed.
+func (d *JSON) Blob() []byte {
+	if d.peek() != '"' {
+		d.mismatch("a Blob")
+		return nil
+	}
+	text := d.Text()
+	if d.err != nil {
+		return nil
+	}
+	out := make([]byte, base64Strict.DecodedLen(len(text)))
+	n, err := base64Strict.Decode(out, text)
+	// The decoder of the standard library steps over line breaks.
+	if err != nil || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		d.fail("A blob is not valid base64")
+		return nil
+	}
+	return out[:n]
+}
+
+// Bool reads a boolean.
+func (d *JSON) Bool() bool {
+	switch d.peek() {
+	case 't':
+		return d.literal("true")
+	case 'f':
+		d.literal("false")
+	default:
+		d.mismatch("a Boolean")
+	}
+	return false
+}
+
+// number reads a number's text by JSON's grammar.
+func (d *JSON) number() []byte {
+	start := d.pos
+	digits := func() bool {
+		from := d.pos
+		for d.pos < len(d.data) && d.data[d.pos] >= '0' && d.data[d.pos] <= '9' {
+			d.pos++
+		}
+		return d.pos > from
+	}
+	at := func(set string) bool {
+		if d.pos < len(d.data) && strings.IndexByte(set, d.data[d.pos]) >= 0 {
+			d.pos++
+			return true
+		}
+		return false
+	}
+	at("-")
+	ok := at("0") || digits()
+	if ok && at(".") {
+		ok = digits()
+	}
+	if ok && at("eE") {
+		at("+-")
+		ok = digits()
+	}
+	if !ok {
+		d.unexpected("A number is malformed")
+		return nil
+	}
+	return d.data[start:d.pos]
+}
+
+func (d *JSON) isNumber() bool {
+	c := d.peek()
+	return c == '-' || c >= '0' && c <= '9'
+}
+
+// Int32 reads a whole number of 32 bits.
+func (d *JSON) Int32() int32 {
+	if !d.isNumber() {
+		d.mismatch("an Integer")
+		return 0
+	}
+	v, err := strconv.ParseInt(string(d.number()), 10, 32)
+	if err != nil {
+		d.fail("A number is not an integer of 32 bits")
+		return 0
+	}
+	return int32(v)
+}
+
+// The seconds from 1970 to the first moment of year 1 and the last of year 9999.
+const (
+	minSeconds = -62135596800
+	maxSeconds = 253402300799
+)
+
+// Time reads seconds since 1970 and rounds them down to the millisecond, as
+// [AppendTime] writes them.
+func (d *JSON) Time() time.Time {
+	if !d.isNumber() {
+		d.mismatch("a Timestamp")
+		return time.Time{}
+	}
+	text := d.number()
+	if d.err != nil {
+		return time.Time{}
+	}
+	t, ok := parseSeconds(string(text))
+	if !ok {
+		d.fail("A timestamp is out of range")
+	}
+	return t
+}
+
+func parseSeconds(s string) (time.Time, bool) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f < minSeconds || f > maxSeconds {
+		return time.Time{}, false
+	}
+	// A float64 holds these seconds to about 30 µs: nearest first, so that the
+	// .001 that was written is not read as .000.
+	ms := math.Floor(f*1000 + 0.1)
+	return time.UnixMilli(int64(ms)).UTC(), true
+}
+
+// nameSet finds names that come twice. Few are compared one by one; a map takes
+// over where that would grow with the square of their number.
+type nameSet struct {
+	few  [][]byte
+	many map[string]struct{}
+}
+
+func (s *nameSet) add(name []byte) bool {
+	if s.many != nil {
+		if _, twice := s.many[string(name)]; twice {
+			return false
+		}
+		s.many[string(name)] = struct{}{}
+		return true
+	}
+	for _, n := range s.few {
+		if string(n) == string(name) {
+			return false
+		}
+	}
+	s.few = append(s.few, append([]byte(nil), name...))
+	if len(s.few) == 16 {
+		s.many = make(map[string]struct{}, 32)
+		for _, n := range s.few {
+			s.many[string(n)] = struct{}{}
+		}
+	}
+	return true
+}
