@@ -2,8 +2,6 @@
 
 package kms
 
-import ()
-
 // AlgorithmSpec is one of the values below; a request with another is refused.
 type AlgorithmSpec string
 

@@ -5,6 +5,18 @@ import (
 	"strings"
 )
 
+// packageDoc writes the package comment.
+func (s *service) packageDoc(w *writer) {
+	protocol := "awsJson 1.1"
+	if s.Service.Protocol == "query" {
+		protocol = "the query protocol"
+	}
+	w.doc = fmt.Sprintf(`// Package %s is the wire of the service %s, version %s, in
+// %s: types, codecs, validation, redaction, errors and the operation
+// table. Package api describes what the generated packages have in common.
+`, s.Name, s.EventSource, s.Service.APIVersion, protocol)
+}
+
 // types writes the structures.
 func (s *service) types(w *writer) {
 	for _, o := range s.Operations {

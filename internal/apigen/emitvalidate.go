@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/strongroom/strongroom/internal/apigen/model"
 )
 
 // rules are the constraints that requests are checked against, by their shapes.
@@ -62,7 +64,7 @@ func (s *service) rules() (*rules, error) {
 			return nil, err
 		}
 	}
-	r.names, r.ranges = sortedKeys(texts), sortedKeys(ranges)
+	r.names, r.ranges = model.SortedKeys(texts), model.SortedKeys(ranges)
 	return r, nil
 }
 
@@ -109,7 +111,7 @@ func (s *service) ruleTables(w *writer, r *rules) {
 
 func ruleName(shape string) string { return "rule" + upperFirst(shape) }
 
-func lengthOf(s *Shape) string {
+func lengthOf(s *model.Shape) string {
 	lo, hi := int64(-1), int64(-1)
 	if s.Min != nil {
 		lo = *s.Min

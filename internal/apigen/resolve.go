@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/strongroom/strongroom/internal/apigen/model"
 )
 
 // A service is a model resolved into what the generated package is made of.
 type service struct {
-	*Model
+	*model.Model
 	Name       string // of the package and of the signing name: "kms"
 	Operations []*operation
 	Structs    []*structure // sorted by name, without inputs and outputs
@@ -18,7 +20,7 @@ type service struct {
 }
 
 type operation struct {
-	*Operation
+	*model.Operation
 	Name string
 	// In and Out are never nil: an operation without either has an empty one.
 	In, Out   *structure
@@ -47,7 +49,7 @@ type field struct {
 	Path     string // in validation texts and audit records: lower camel case
 	Required bool
 	Kind     kind
-	Shape    *Shape
+	Shape    *model.Shape
 	Name0    string     // the shape's name
 	Type     string     // in Go
 	Struct   *structure // of a structure, or of a list of structures
@@ -101,7 +103,7 @@ type resolver struct {
 }
 
 // resolve checks a model and works out the Go side of it.
-func resolve(name string, m *Model) (*service, error) {
+func resolve(name string, m *model.Model) (*service, error) {
 	r := &resolver{
 		service: &service{Model: m, Name: name},
 		structs: map[string]*structure{}, enums: map[string]*enum{},
@@ -110,7 +112,7 @@ func resolve(name string, m *Model) (*service, error) {
 		return nil, fmt.Errorf("%s: protocol %q is not one of json and query", name, m.Service.Protocol)
 	}
 	names := map[string]bool{}
-	for _, opName := range sortedKeys(m.Operations) {
+	for _, opName := range model.SortedKeys(m.Operations) {
 		op := m.Operations[opName]
 		o := &operation{Operation: op, Name: opName, HasOutput: op.Output != ""}
 		o.In = r.top(opName, "Input", op.Input)
@@ -128,13 +130,13 @@ func resolve(name string, m *Model) (*service, error) {
 			names[e] = true
 		}
 	}
-	for _, name := range sortedKeys(names) {
+	for _, name := range model.SortedKeys(names) {
 		r.exception(name)
 	}
-	for _, name := range sortedKeys(r.structs) {
+	for _, name := range model.SortedKeys(r.structs) {
 		r.Structs = append(r.Structs, r.structs[name])
 	}
-	for _, name := range sortedKeys(r.enums) {
+	for _, name := range model.SortedKeys(r.enums) {
 		r.Enums = append(r.Enums, r.enums[name])
 	}
 	r.assignOdd()
@@ -198,11 +200,11 @@ func (r *resolver) fields(shape string, input bool) []*field {
 	return fields
 }
 
-func (r *resolver) field(m *Member, input bool) *field {
+func (r *resolver) field(m *model.Member, input bool) *field {
 	s := r.Shapes[m.Shape]
 	if s == nil {
 		r.fail("no shape %s", m.Shape)
-		return &field{Shape: &Shape{}}
+		return &field{Shape: &model.Shape{}}
 	}
 	f := &field{
 		Name: upperFirst(m.Name), Wire: m.Name, Path: lowerFirst(m.Name),
@@ -255,7 +257,7 @@ func (r *resolver) field(m *Member, input bool) *field {
 		if s.Flattened {
 			r.fail("%s: no code for flattened lists is written yet", m.Shape)
 		}
-		f.Element = r.field(&Member{Name: "member", Shape: s.Member, Required: true}, input)
+		f.Element = r.field(&model.Member{Name: "member", Shape: s.Member, Required: true}, input)
 		f.Struct = f.Element.Struct
 		switch f.Element.Kind {
 		case kindStruct:
@@ -267,7 +269,7 @@ func (r *resolver) field(m *Member, input bool) *field {
 		}
 	case "map":
 		f.Kind = kindMap
-		f.Element = r.field(&Member{Name: "value", Shape: s.Value, Required: true}, input)
+		f.Element = r.field(&model.Member{Name: "value", Shape: s.Value, Required: true}, input)
 		if k := r.Shapes[s.Key]; k == nil || k.Type != "string" || f.Element.Kind != kindString || f.Element.Sensitive {
 			r.fail("%s: no code for maps other than of plain strings is written yet", m.Shape)
 		}
@@ -278,7 +280,7 @@ func (r *resolver) field(m *Member, input bool) *field {
 	return f
 }
 
-func emptyIsValid(s *Shape) bool { return s.Enum == nil && (s.Min == nil || *s.Min == 0) }
+func emptyIsValid(s *model.Shape) bool { return s.Enum == nil && (s.Min == nil || *s.Min == 0) }
 
 // structure returns a named structure, made once. One that both requests and
 // answers carry is made as for requests.
@@ -459,7 +461,7 @@ func maxBody(s *structure) int {
 
 // textLimit allows twelve bytes a character: two escaped surrogates in JSON, four
 // percent escapes in a form.
-func textLimit(s *Shape) int {
+func textLimit(s *model.Shape) int {
 	if s.Max == nil {
 		return unbounded
 	}

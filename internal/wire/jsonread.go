@@ -427,7 +427,7 @@ func (d *JSON) Blob() []byte {
 		d.mismatch("a Blob")
 		return nil
 	}
-	text := d.Text()
+	text := d.blobText()
 	if d.err != nil {
 		return nil
 	}
@@ -439,6 +439,18 @@ func (d *JSON) Blob() []byte {
 		return nil
 	}
 	return out[:n]
+}
+
+// blobText reads a string that will be decoded as base64, which finds whatever
+// Text would have: so the quote at the end is enough, unless there are escapes.
+func (d *JSON) blobText() []byte {
+	rest := d.data[d.pos+1:]
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+		return d.Text()
+	}
+	d.pos += end + 2
+	return rest[:end]
 }
 
 // Bool reads a boolean.

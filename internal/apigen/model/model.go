@@ -1,4 +1,7 @@
-package main
+// Package model reads the facts of AWS's services in models/: the extract of each
+// and the overlay of what is newer, or known beyond it. The generator is made from
+// it, and the tests of the generated packages walk it.
+package model
 
 import (
 	"bytes"
@@ -117,8 +120,8 @@ type overlay struct {
 	EnumTexts map[string][]string `json:"enumTexts"`
 }
 
-// LoadModel reads a service's extract and overlay from dir.
-func LoadModel(dir, service string) (*Model, error) {
+// Load reads a service's extract and overlay from dir.
+func Load(dir, service string) (*Model, error) {
 	m := new(Model)
 	if err := readStrict(filepath.Join(dir, service+".json"), m); err != nil {
 		return nil, err
@@ -175,7 +178,7 @@ func (m *Model) apply(o *overlay) error {
 			fail("operation %s lacks readOnly or audit", name)
 		}
 	}
-	for _, name := range sortedKeys(m.Operations) {
+	for _, name := range SortedKeys(m.Operations) {
 		if o.Operations[name] == nil {
 			fail("operation %s is not listed: say what its audit records show", name)
 		}
@@ -187,7 +190,7 @@ func (m *Model) apply(o *overlay) error {
 			continue
 		}
 		for _, added := range members {
-			if s.member(added.Name) != nil {
+			if s.Find(added.Name) != nil {
 				fail("members: %s.%s is in the extract already", name, added.Name)
 			}
 			at := len(s.Members)
@@ -200,10 +203,10 @@ func (m *Model) apply(o *overlay) error {
 	mark := func(what string, lists map[string][]string, set func(*Member)) {
 		for name, members := range lists {
 			for _, member := range members {
-				if s := m.Shapes[name]; s == nil || s.member(member) == nil {
+				if s := m.Shapes[name]; s == nil || s.Find(member) == nil {
 					fail("%s: no member %s.%s", what, name, member)
 				} else {
-					set(s.member(member))
+					set(s.Find(member))
 				}
 			}
 		}
@@ -244,7 +247,8 @@ func (m *Model) apply(o *overlay) error {
 	return errors.Join(errs...)
 }
 
-func (s *Shape) member(name string) *Member {
+// Find returns the member with that name, or nil.
+func (s *Shape) Find(name string) *Member {
 	for _, m := range s.Members {
 		if m.Name == name {
 			return m
@@ -258,7 +262,8 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-func sortedKeys[V any](m map[string]V) []string {
+// SortedKeys returns the keys of m in order.
+func SortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
