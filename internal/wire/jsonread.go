@@ -524,7 +524,7 @@ const (
 	maxSeconds = 253402300799
 )
 
-// Time reads seconds since 1970 and rounds them down to the millisecond, as
+// Time reads seconds since 1970 and rounds them to the millisecond, as
 // [AppendTime] writes them.
 func (d *JSON) Time() time.Time {
 	if !d.isNumber() {
@@ -547,10 +547,8 @@ func parseSeconds(s string) (time.Time, bool) {
 	if err != nil || f < minSeconds || f > maxSeconds {
 		return time.Time{}, false
 	}
-	// A float64 holds these seconds to about 30 µs: nearest first, so that the
-	// .001 that was written is not read as .000.
-	ms := math.Floor(f*1000 + 0.1)
-	return time.UnixMilli(int64(ms)).UTC(), true
+	// A float64 holds these seconds to about 8 µs.
+	return time.UnixMilli(int64(math.Round(f * 1000))).UTC(), true
 }
 
 // nameSet finds names that come twice. Few are compared one by one; a map takes
