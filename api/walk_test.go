@@ -190,6 +190,9 @@ func (w *walker) badStrings(s *model.Shape) []string {
 			base = patterns[s.Pattern].sample
 		}
 		bad = append(bad, base[:*s.Min-1])
+		if *s.Min > 1 {
+			bad = append(bad, "")
+		}
 	}
 	if s.Pattern != "" {
 		sample := patterns[s.Pattern].sample

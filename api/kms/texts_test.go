@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/strongroom/strongroom/internal/awserr"
 )
 
 func b64(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
@@ -113,5 +115,22 @@ func TestDecodeAllocates(t *testing.T) {
 	dst := make([]byte, 0, 1024)
 	if n := testing.AllocsPerRun(100, func() { dst = encodeEncrypt(dst[:0], out) }); n != 0 {
 		t.Errorf("encoding an Encrypt allocates %v times", n)
+	}
+}
+
+// TestErrors: only the three that AWS counts as its own fault have status 500.
+func TestErrors(t *testing.T) {
+	for _, e := range []*awserr.Error{DependencyTimeoutException("m"), KMSInternalException("m"), KeyUnavailableException("m")} {
+		if e.HTTPStatus() != 500 || e.Fault != awserr.Server || e.Message != "m" {
+			t.Errorf("%+v", e)
+		}
+	}
+	for _, e := range []*awserr.Error{NotFoundException("m"), AlreadyExistsException("m"), LimitExceededException("m"), DisabledException("m")} {
+		if e.HTTPStatus() != 400 || e.Fault != awserr.Client || e.Message != "m" {
+			t.Errorf("%+v", e)
+		}
+	}
+	if e := NotFoundException(""); e.Code != "NotFoundException" {
+		t.Errorf("%+v", e)
 	}
 }

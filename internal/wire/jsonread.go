@@ -62,8 +62,13 @@ func (d *JSON) Close() error {
 }
 
 func (d *JSON) fail(message string) {
+	d.failExactly(message + " (at byte " + strconv.Itoa(d.pos) + ")")
+}
+
+// failExactly fails with a text that is AWS's own, to which nothing is added.
+func (d *JSON) failExactly(message string) {
 	if d.err == nil {
-		d.err = awserr.New("SerializationException", message+" (at byte "+strconv.Itoa(d.pos)+")")
+		d.err = awserr.New("SerializationException", message)
 	}
 }
 
@@ -95,19 +100,19 @@ func (d *JSON) mismatch(wanted string) {
 	case d.pos == len(d.data):
 		d.fail("Unexpected end of the request")
 	case c == '{':
-		d.fail("Start of structure or map found where not expected.")
+		d.failExactly("Start of structure or map found where not expected.")
 	case c == '[':
-		d.fail("Start of list found where not expected.")
+		d.failExactly("Start of list found where not expected.")
 	case c == '"':
-		d.fail("STRING_VALUE can not be converted to " + wanted)
+		d.failExactly("STRING_VALUE can not be converted to " + wanted)
 	case c == 't':
-		d.fail("TRUE_VALUE can not be converted to " + wanted)
+		d.failExactly("TRUE_VALUE can not be converted to " + wanted)
 	case c == 'f':
-		d.fail("FALSE_VALUE can not be converted to " + wanted)
+		d.failExactly("FALSE_VALUE can not be converted to " + wanted)
 	case c == 'n':
-		d.fail("NULL_VALUE can not be converted to " + wanted)
+		d.failExactly("NULL_VALUE can not be converted to " + wanted)
 	case c == '-' || c >= '0' && c <= '9':
-		d.fail("NUMBER_VALUE can not be converted to " + wanted)
+		d.failExactly("NUMBER_VALUE can not be converted to " + wanted)
 	default:
 		d.fail("Unexpected character")
 	}

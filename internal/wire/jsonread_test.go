@@ -54,6 +54,8 @@ func TestReadJSONRefuses(t *testing.T) {
 		`{"a":"\"`:                 "Unexpected end of the request",
 		`{"a":"\u00`:               "An escape in a string is no character",
 		`{"a":1,}`:                 "Unexpected comma",
+		`{"a":1;"b":2}`:            "Expected a comma or the end of a structure or list",
+		`{"a":[1;2]}`:              "Expected a comma or the end of a structure or list",
 		`{,"a":1}`:                 "Expected the name of a member",
 		`{"a":1 "b":2}`:            "Expected a comma or the end of a structure or list",
 		`{"a":1,,"b":2}`:           "Expected the name of a member",
@@ -101,7 +103,7 @@ func TestReadJSONRefuses(t *testing.T) {
 	} {
 		err := readAny(body)
 		e, _ := err.(*awserr.Error)
-		if e == nil || e.Code != "SerializationException" || e.HTTPStatus() != 400 || !strings.HasPrefix(e.Message, want+" (at byte ") {
+		if e == nil || e.Code != "SerializationException" || e.HTTPStatus() != 400 || e.Message != want && !strings.HasPrefix(e.Message, want+" (at byte ") {
 			if len(body) > 100 {
 				body = body[:100] + "…"
 			}

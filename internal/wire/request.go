@@ -1,6 +1,12 @@
 // Package wire is the shape of requests and answers as bytes: the raw request
 // that signatures are checked over, the protocols' bodies (awsJson, awsQuery),
-// and how errors are rendered in each.
+// the texts of broken constraints, and how errors are rendered.
+//
+// Whoever can reach the port writes the bytes that are read here. Readers do work
+// in proportion to a body's length, which the front has bounded, never panic, and
+// refuse what two readers could understand differently: members and parameters
+// that come twice, text that is not UTF-8, base64 that is not canonical. No error
+// repeats a sensitive member. What a request means is not judged here.
 package wire
 
 import "net/netip"
