@@ -1,0 +1,279 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+// ReaderConfig is what a [Reader] is made of.
+type ReaderConfig struct {
+	// Deployment and Stream name the chain; both must be set.
+	Deployment, Stream string
+	// Frames is where the stream is kept, and NotFound what the error of its
+	// LastFrame wraps when it is empty; both must be set.
+	Frames   Frames
+	NotFound error
+	// Key returns the journal key of a version; it must be set.
+	Key func(version uint32) (secret.Bytes, error)
+}
+
+// Reader reads the records of one stream. It shows what the frames hold; that
+// nothing is missing or changed is for [Verify] to say. Its methods may be
+// called at the same time and show the stream as it is when they begin.
+type Reader struct{ c ReaderConfig }
+
+// Entry is one record and where it stands.
+type Entry struct {
+	Stream string
+	// Seq is the frame's number, Index the record's within it, from 0.
+	Seq   uint64
+	Index int
+	// Committed is the time of the frame, at or shortly after the record's own
+	// eventTime.
+	Committed time.Time
+	// Record is a JSON object on one line, valid during the call only.
+	Record []byte
+}
+
+// NewReader returns a reader.
+func NewReader(c ReaderConfig) (*Reader, error) {
+	if err := checkNames(c.Deployment, c.Stream); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if c.Frames == nil || c.NotFound == nil || c.Key == nil {
+		return nil, errors.New("journal: ReaderConfig.Frames, NotFound and Key must be set")
+	}
+	return &Reader{c}, nil
+}
+
+// All calls fn for each record, in order, until fn returns an error, which it
+// returns.
+func (r *Reader) All(ctx context.Context, fn func(Entry) error) error {
+	last, err := r.last(ctx)
+	if last == nil || err != nil {
+		return err
+	}
+	return r.between(ctx, 1, last.seq, func(f *frame) error { return r.each(f, 0, fn) })
+}
+
+// Tail calls fn for each of the last n records, or of all when there are fewer,
+// oldest first.
+func (r *Reader) Tail(ctx context.Context, n int, fn func(Entry) error) error {
+	last, err := r.last(ctx)
+	if last == nil || err != nil || n <= 0 {
+		return err
+	}
+	before := last.records - min(last.records, uint64(n))
+	first, err := r.search(ctx, 1, last.seq, func(f *frame) bool { return f.records > before })
+	if err != nil {
+		return err
+	}
+	return r.between(ctx, first, last.seq, func(f *frame) error {
+		skip := uint64(0)
+		if start := f.records - uint64(f.count); start < before {
+			skip = before - start
+		}
+		return r.each(f, int(skip), fn)
+	})
+}
+
+// Range calls fn for each record that was committed at from or later and before
+// to, in the order of commits. A zero time sets no bound. It reads the frames in
+// between and, for each time that the clock was ever set back, a few more.
+func (r *Reader) Range(ctx context.Context, from, to time.Time, fn func(Entry) error) error {
+	last, err := r.last(ctx)
+	if last == nil || err != nil {
+		return err
+	}
+	// Within a run time never goes back, so each is searched by itself.
+	type run struct{ first, last uint64 }
+	runs := []run{{last.runStart, last.seq}}
+	for runs[len(runs)-1].first > 1 {
+		end := runs[len(runs)-1].first - 1
+		f, err := r.at(ctx, end)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, run{f.runStart, end})
+	}
+	for _, run := range slices.Backward(runs) {
+		first := run.first
+		if !from.IsZero() {
+			first, err = r.search(ctx, run.first, run.last, func(f *frame) bool { return !f.time.Before(from) })
+			if err != nil {
+				return err
+			}
+		}
+		err := r.between(ctx, first, run.last, func(f *frame) error {
+			if !to.IsZero() && !f.time.Before(to) {
+				return errStop
+			}
+			return r.each(f, 0, fn)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LastCheckpoint returns the newest checkpoint of the stream, and false when
+// there is none. Being read back, it covers durable frames only, so it may be
+// shipped.
+func (r *Reader) LastCheckpoint(ctx context.Context) (Checkpoint, bool, error) {
+	last, err := r.last(ctx)
+	if last == nil || err != nil {
+		return Checkpoint{}, false, err
+	}
+	// A checkpoint is at most about a second of frames away; look back in
+	// stretches that double.
+	for end, step := last.seq, uint64(1); end > 0; step *= 2 {
+		start := end - min(end, step) + 1
+		var found *Checkpoint
+		err := r.between(ctx, start, end, func(f *frame) error {
+			if f.signed {
+				cp := f.checkpoint()
+				found = &cp
+			}
+			return nil
+		})
+		if err != nil {
+			return Checkpoint{}, false, err
+		}
+		if found != nil {
+			return *found, true, nil
+		}
+		end = start - 1
+	}
+	return Checkpoint{}, false, nil
+}
+
+// errStop ends a walk without an error.
+var errStop = errors.New("journal: stop")
+
+// last returns the last frame, or nil when there is none.
+func (r *Reader) last(ctx context.Context) (*frame, error) {
+	seq, encoded, err := r.c.Frames.LastFrame(ctx)
+	if errors.Is(err, r.c.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: read the last frame: %w", err)
+	}
+	return r.parse(seq, encoded)
+}
+
+func (r *Reader) parse(seq uint64, encoded []byte) (*frame, error) {
+	f, err := parseFrame(encoded)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("journal: frame %d: %w", seq, err)
+	case f.seq != seq:
+		return nil, fmt.Errorf("journal: frame %d is kept as %d", f.seq, seq)
+	case f.deployment != r.c.Deployment || f.stream != r.c.Stream:
+		return nil, fmt.Errorf("journal: frame %d is of deployment %s, stream %s; this is %s, %s",
+			seq, f.deployment, f.stream, r.c.Deployment, r.c.Stream)
+	}
+	return f, nil
+}
+
+// at returns frame seq.
+func (r *Reader) at(ctx context.Context, seq uint64) (f *frame, err error) {
+	err = r.c.Frames.Frames(ctx, seq, func(at uint64, encoded []byte) error {
+		if at == seq {
+			// The frame outlives the call that lends its bytes.
+			if f, err = r.parse(seq, slices.Clone(encoded)); err != nil {
+				return err
+			}
+		}
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return nil, err
+	}
+	if f == nil {
+		return nil, fmt.Errorf("journal: frame %d is missing", seq)
+	}
+	return f, nil
+}
+
+// between calls fn for the frames from first to last, all of which must be
+// there, until fn returns an error; errStop ends it without one.
+func (r *Reader) between(ctx context.Context, first, last uint64, fn func(*frame) error) error {
+	next := first
+	if next > last {
+		return nil
+	}
+	err := r.c.Frames.Frames(ctx, first, func(seq uint64, encoded []byte) error {
+		if seq != next {
+			return fmt.Errorf("journal: frame %d is missing: frame %d comes in its place", next, seq)
+		}
+		f, err := r.parse(seq, encoded)
+		if err != nil {
+			return err
+		}
+		if err := fn(f); err != nil {
+			return err
+		}
+		if next++; seq == last {
+			return errStop
+		}
+		return ctx.Err()
+	})
+	switch {
+	case errors.Is(err, errStop):
+		return nil
+	case err == nil:
+		return fmt.Errorf("journal: frame %d is missing", next)
+	}
+	return err
+}
+
+// search returns the number of the first frame from first to last for which
+// reached holds, or last+1. Once it holds it must go on holding.
+func (r *Reader) search(ctx context.Context, first, last uint64, reached func(*frame) bool) (uint64, error) {
+	for end := last + 1; first < end; {
+		middle := first + (end-first)/2
+		f, err := r.at(ctx, middle)
+		if err != nil {
+			return 0, err
+		}
+		if reached(f) {
+			end = middle
+		} else {
+			first = middle + 1
+		}
+	}
+	return first, nil
+}
+
+// each calls fn for the records of f from number skip on.
+func (r *Reader) each(f *frame, skip int, fn func(Entry) error) error {
+	if f.count == 0 {
+		return nil
+	}
+	o, err := r.open(f)
+	if err != nil {
+		return err
+	}
+	for i := skip; i < len(o.records); i++ {
+		e := Entry{Stream: f.stream, Seq: f.seq, Index: i, Committed: f.time, Record: o.records[i]}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) open(f *frame) (*opened, error) {
+	key, err := r.c.Key(f.keyVersion)
+	if err != nil {
+		return nil, fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
+	}
+	return f.open(key)
+}
