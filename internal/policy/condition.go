@@ -104,7 +104,9 @@ type condition struct {
 	quantifier quantifier
 	ifExists   bool
 	key        string // lower case
-	// values are what the policy lists, of which one is enough.
+	// exact are the values of StringEquals that hold no variable, values all
+	// others. One that matches is enough.
+	exact  stringSet
 	values []matcher
 	// null and notNull say which of true and false Null lists.
 	null, notNull bool
@@ -136,18 +138,14 @@ type matcher interface {
 	match(value string, ctx Context) outcome
 }
 
-// holds evaluates the condition. deny says that it belongs to a Deny.
+// holds evaluates the condition for the values of its key. deny says that it belongs to a Deny.
 //
 // A key without values is missing: that is false for positive operators, true
 // for negated ones, for IfExists and ForAllValues, and false for ForAnyValue. A
 // negated operator is about no value of the policy matching, so values that
 // cannot be compared would make it true; in an Allow they make it false, since
 // what cannot be judged must not grant.
-func (c *condition) holds(ctx Context, deny bool) bool {
-	var values []string
-	if ctx != nil {
-		values, _ = ctx.Values(c.key)
-	}
+func (c *condition) holds(values []string, ctx Context, deny bool) bool {
 	if c.kind == nullOperator {
 		return len(values) == 0 && c.null || len(values) != 0 && c.notNull
 	}
@@ -173,6 +171,9 @@ func (c *condition) holds(ctx Context, deny bool) bool {
 
 // test evaluates the operator for one value of the request.
 func (c *condition) test(value string, ctx Context, deny bool) bool {
+	if c.exact.contains(value) {
+		return !c.negated
+	}
 	judged := true
 	for _, m := range c.values {
 		switch m.match(value, ctx) {
@@ -186,10 +187,6 @@ func (c *condition) test(value string, ctx Context, deny bool) bool {
 }
 
 // The matchers, one for each kind of value.
-
-type exactText string
-
-func (m exactText) match(value string, _ Context) outcome { return outcomeOf(value == string(m)) }
 
 type foldedText string
 

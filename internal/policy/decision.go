@@ -25,8 +25,9 @@ type StatementRef struct {
 	Deny bool
 }
 
-// maxMatched is one statement for each kind of policy, and a grant.
-const maxMatched = 6
+// maxMatched is one statement for each kind of policy; a grant stands for the
+// resource's.
+const maxMatched = 5
 
 // Decision is what Evaluate found. The zero Decision denies.
 type Decision struct {
@@ -47,11 +48,42 @@ func (d *Decision) Matched() []StatementRef { return d.matched[:d.count] }
 // Because returns the tail of AWS's AccessDenied message for a denied action,
 // such as "because no identity-based policy allows the kms:Encrypt action" or
 // "with an explicit deny in a resource-based policy"; "" when Allowed.
-func (d *Decision) Because(action string) string { return "" }
+func (d *Decision) Because(action string) string {
+	text, ok := kindTexts[d.Kind]
+	switch {
+	case !ok:
+		return ""
+	case d.Reason == ExplicitDeny:
+		return "with an explicit deny in " + text.article + " " + text.name
+	}
+	return "because no " + text.name + " allows the " + action + " action"
+}
+
+// kindTexts are the names that AWS's messages give the kinds of policy (IAM User
+// Guide, "Access denied error message examples").
+var kindTexts = map[Kind]struct{ article, name string }{
+	IdentityPolicy:       {"an", "identity-based policy"},
+	ResourcePolicy:       {"a", "resource-based policy"},
+	KeyPolicy:            {"a", "resource-based policy"},
+	TrustPolicy:          {"the", "role trust policy"},
+	BoundaryPolicy:       {"a", "permissions boundary"},
+	SessionPolicy:        {"a", "session policy"},
+	ServiceControlPolicy: {"a", "service control policy"},
+}
+
+// ref returns the hit as callers see it.
+func (h *hit) ref() StatementRef {
+	if h.grant != nil {
+		return StatementRef{Kind: GrantPolicy, Source: h.grant.ID}
+	}
+	d := h.source.Document
+	s := &d.statements[h.index]
+	return StatementRef{Kind: d.kind, Source: h.source.Name, Index: h.index, Sid: s.sid, Deny: s.deny}
+}
 
 // add appends a statement to those that decided.
-func (d *Decision) add(ref *StatementRef) {
-	d.matched[d.count] = *ref
+func (d *Decision) add(h hit) {
+	d.matched[d.count] = h.ref()
 	d.count++
 }
 
@@ -59,20 +91,10 @@ func (d *Decision) add(ref *StatementRef) {
 func (d *Decision) addBest(f *findings) {
 	switch {
 	case f.admitted&admitsDirectly != 0:
-		d.add(&f.direct)
+		d.add(f.direct)
 	case f.admitted&admitsRole != 0:
-		d.add(&f.role)
+		d.add(f.role)
 	case f.admitted&admitsAccount != 0:
-		d.add(&f.account)
+		d.add(f.account)
 	}
-}
-
-func (d *Decision) allow() Decision {
-	d.Allowed, d.Reason = true, Allowed
-	return *d
-}
-
-func (d *Decision) deny(kind Kind) Decision {
-	d.Reason, d.Kind = ImplicitDeny, kind
-	return *d
 }

@@ -34,93 +34,116 @@ func Evaluate(r *Request, p *Policies) Decision {
 		ev.scan(p.Boundary, false, &boundary)
 	}
 	ev.scanAll(p.Session, false, &session)
+	var d Decision
 	for _, f := range [...]*findings{&control, &resource, &identity, &boundary, &session} {
 		if f.denied {
-			d := Decision{Reason: ExplicitDeny, Kind: f.deny.Kind}
-			d.add(&f.deny)
+			d.Reason, d.Kind = ExplicitDeny, f.deny.source.Document.kind
+			d.add(f.deny)
 			return d
 		}
 	}
 	for i := range p.Grants {
 		g := &p.Grants[i]
-		resource.allow(g.admits(&r.Principal), StatementRef{Kind: GrantPolicy, Source: g.ID})
+		resource.allow(g.admits(&r.Principal), hit{grant: g})
 	}
-	return combine(r, p, &control, &resource, &identity, &boundary, &session)
+	if d.Kind = d.combine(r, p, &control, &resource, &identity, &boundary, &session); d.Kind != 0 {
+		d.Reason = ImplicitDeny
+	} else {
+		d.Allowed, d.Reason = true, Allowed
+	}
+	return d
 }
 
-// combine decides where nothing is denied explicitly.
-func combine(r *Request, p *Policies, control, resource, identity, boundary, session *findings) Decision {
-	resourceKind := ResourcePolicy
-	if p.Resource != nil && p.Resource.Document != nil {
-		resourceKind = p.Resource.Document.kind
-	}
+// combine decides where nothing is denied explicitly. It returns the kind of
+// policy that had to allow and does not; 0 when the request is allowed.
+func (d *Decision) combine(r *Request, p *Policies, control, resource, identity, boundary, session *findings) Kind {
+	resourceKind, delegating := resourceKind(p.Resource)
 	admitted := resource.admitted
-	d := Decision{}
 	switch r.Principal.Type {
 	case Root, User, AssumedRole, FederatedUser:
 	default:
 		if admitted&admitsDirectly == 0 {
-			return d.deny(resourceKind)
+			return resourceKind
 		}
 		d.addBest(resource)
-		return d.allow()
+		return 0
 	}
 	if p.ServiceControl != nil && control.admitted == 0 {
-		return d.deny(ServiceControlPolicy)
+		return ServiceControlPolicy
 	}
 	d.addBest(control)
 
 	foreign := r.ResourceAccount != "" && r.ResourceAccount != r.Principal.Account
-	delegating := resourceKind == KeyPolicy || resourceKind == TrustPolicy
 	if (foreign || delegating) && admitted == 0 {
-		return d.deny(resourceKind)
+		return resourceKind
 	}
 	d.addBest(resource)
 	if !foreign && admitted&admitsDirectly != 0 {
-		return d.allow()
+		return 0
 	}
 	if foreign || admitted&admitsRole == 0 {
 		if identity.admitted == 0 && r.Principal.Type != Root {
-			return d.deny(IdentityPolicy)
+			return IdentityPolicy
 		}
 		d.addBest(identity)
 	}
 	if p.Boundary != nil {
 		if boundary.admitted == 0 {
-			return d.deny(BoundaryPolicy)
+			return BoundaryPolicy
 		}
 		d.addBest(boundary)
 	}
 	if p.Session != nil {
 		if session.admitted == 0 {
-			return d.deny(SessionPolicy)
+			return SessionPolicy
 		}
 		d.addBest(session)
 	}
-	return d.allow()
+	return 0
+}
+
+// resourceKind returns the kind to name when the resource's policy does not
+// allow, and whether identity policies count only where it delegates: for key
+// and trust policies, and for what should be one and is not.
+func resourceKind(source *Source) (kind Kind, delegating bool) {
+	switch {
+	case source == nil:
+		return ResourcePolicy, false
+	case source.Document == nil || !source.Document.kind.namesPrincipals():
+		return ResourcePolicy, true
+	}
+	kind = source.Document.kind
+	return kind, kind != ResourcePolicy
+}
+
+// hit is a statement, or a grant, that applies.
+type hit struct {
+	source *Source
+	index  int
+	grant  *Grant
 }
 
 // findings are what the policies of one kind say to a request.
 type findings struct {
 	denied   bool
-	deny     StatementRef
+	deny     hit
 	admitted admission
 	// account, role and direct are the first Allow of each admission.
-	account, role, direct StatementRef
+	account, role, direct hit
 }
 
 // allow notes an Allow. Only the first of each admission is kept.
-func (f *findings) allow(a admission, ref StatementRef) {
+func (f *findings) allow(a admission, h hit) {
 	news := a &^ f.admitted
 	f.admitted |= a
 	if news&admitsAccount != 0 {
-		f.account = ref
+		f.account = h
 	}
 	if news&admitsRole != 0 {
-		f.role = ref
+		f.role = h
 	}
 	if news&admitsDirectly != 0 {
-		f.direct = ref
+		f.direct = h
 	}
 }
 
@@ -130,6 +153,63 @@ type evaluation struct {
 	bounded bool
 	// lowered is the action in lower case, service what stands before its colon.
 	lowered, service []byte
+	// recent are the condition keys that were asked for last: the policies of
+	// one principal ask for few.
+	recent [4]answer
+	next   int
+}
+
+// answer is what the context said to a condition key.
+type answer struct {
+	key    string
+	values []string
+}
+
+// values returns the values of a condition key; none if the request has no such
+// key.
+func (ev *evaluation) values(key string) []string {
+	for i := range ev.recent {
+		if ev.recent[i].key == key {
+			return ev.recent[i].values
+		}
+	}
+	if ev.request.Context == nil {
+		return nil
+	}
+	values, _ := ev.request.Context.Values(key)
+	ev.recent[ev.next] = answer{key, values}
+	ev.next = (ev.next + 1) % len(ev.recent)
+	return values
+}
+
+// applies reports whether a statement applies whose action is known to match,
+// and how it admits the principal: admitsDirectly in kinds of policy without
+// principals.
+func (ev *evaluation) applies(s *statement) admission {
+	r := ev.request
+	a := admitsDirectly
+	if set := s.principals; set != nil {
+		if set.not {
+			// AWS applies a Deny with NotPrincipal to every user and role that
+			// has a permissions boundary, listed or not (IAM User Guide,
+			// "Permissions boundaries for IAM entities").
+			if !ev.bounded && set.exempts(&r.Principal) {
+				return 0
+			}
+		} else if a = set.admits(&r.Principal); a == 0 {
+			return 0
+		}
+	}
+	if !s.resources.contains(r.Resource, r.Context, s.deny) {
+		return 0
+	}
+	for i := range s.conditions {
+		c := &s.conditions[i]
+		if !c.holds(ev.values(c.key), r.Context, s.deny) {
+			return 0
+		}
+	}
+	return a
 }
 
 // lowerAction appends an action in lower case to buffer; service is nil if the
@@ -165,13 +245,13 @@ func (ev *evaluation) scan(source *Source, principals bool, f *findings) {
 		return
 	}
 	allows := d.kind.namesPrincipals() == principals
-	for _, i := range d.index.exact[string(ev.lowered)] {
-		if ev.judge(source, i, allows, f) {
-			return
-		}
+	if b := d.index.exact[string(ev.lowered)]; b != nil && ev.scanBucket(source, b, allows, f) {
+		return
 	}
-	for _, ref := range d.index.services[string(ev.service)] {
-		if matchAction(ref.pattern, ev.request.Action) && ev.judge(source, ref.statement, allows, f) {
+	patterns := d.index.services[string(ev.service)]
+	for i := range patterns {
+		b := &patterns[i]
+		if matchAction(b.pattern, ev.request.Action) && ev.scanBucket(source, &b.bucket, allows, f) {
 			return
 		}
 	}
@@ -183,23 +263,40 @@ func (ev *evaluation) scan(source *Source, principals bool, f *findings) {
 	}
 }
 
+// scanBucket judges the statements of a bucket whose action matches. It returns
+// true when one denies and no other matters.
+func (ev *evaluation) scanBucket(source *Source, b *bucket, allows bool, f *findings) bool {
+	if b.byResource != nil {
+		for _, i := range b.byResource[ev.request.Resource] {
+			if ev.judge(source, i, allows, f) {
+				return true
+			}
+		}
+	}
+	for _, i := range b.others {
+		if ev.judge(source, i, allows, f) {
+			return true
+		}
+	}
+	return false
+}
+
 // judge adds what one statement says whose action matches. It returns true when
-// the statement denies and no other matters.
+// the statement denies.
 func (ev *evaluation) judge(source *Source, i int, allows bool, f *findings) bool {
 	s := &source.Document.statements[i]
 	if !s.deny && (!allows || f.admitted&admitsDirectly != 0) {
 		return false
 	}
-	a := s.applies(ev.request, ev.bounded)
-	if a == 0 {
+	a := ev.applies(s)
+	switch {
+	case a == 0:
 		return false
-	}
-	ref := StatementRef{Kind: source.Document.kind, Source: source.Name, Index: i, Sid: s.sid, Deny: s.deny}
-	if s.deny {
-		f.denied, f.deny = true, ref
+	case s.deny:
+		f.denied, f.deny = true, hit{source: source, index: i}
 		return true
 	}
-	f.allow(a, ref)
+	f.allow(a, hit{source: source, index: i})
 	return false
 }
 
@@ -216,7 +313,8 @@ func Explain(r *Request, p *Policies) (Decision, []StatementRef) {
 	}
 	for i := range p.Grants {
 		if p.Grants[i].admits(&r.Principal) != 0 {
-			refs = append(refs, StatementRef{Kind: GrantPolicy, Source: p.Grants[i].ID})
+			h := hit{grant: &p.Grants[i]}
+			refs = append(refs, h.ref())
 		}
 	}
 	refs = ev.explain(refs, p.Identity)
@@ -234,10 +332,10 @@ func (ev *evaluation) explain(refs []StatementRef, sources []Source) []Statement
 		}
 		for i := range source.Document.statements {
 			s := &source.Document.statements[i]
-			if s.inert || !s.actions.contains(ev.request.Action, ev.lowered) || s.applies(ev.request, ev.bounded) == 0 {
-				continue
+			if !s.inert && s.actions.contains(ev.request.Action, ev.lowered) && ev.applies(s) != 0 {
+				h := hit{source: &source, index: i}
+				refs = append(refs, h.ref())
 			}
-			refs = append(refs, StatementRef{Kind: source.Document.kind, Source: source.Name, Index: i, Sid: s.sid, Deny: s.deny})
 		}
 	}
 	return refs

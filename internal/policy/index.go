@@ -7,20 +7,46 @@ import "strings"
 type index struct {
 	// exact are the statements that name an action without wildcards, by the
 	// action in lower case.
-	exact map[string][]int
+	exact map[string]*bucket
 	// services are the patterns of statements, by the service before the colon.
-	services map[string][]patternRef
+	services map[string][]patternBucket
 	// rest are the statements that name every action or use NotAction.
 	rest []int
 }
 
-type patternRef struct {
-	pattern   string
-	statement int
+// patternBucket holds the statements that list one action pattern.
+type patternBucket struct {
+	pattern string
+	bucket
+}
+
+// bucket holds statements that share an action.
+type bucket struct {
+	// byResource are those that name few resources, none with wildcards.
+	byResource map[string][]int
+	others     []int
+}
+
+// fewResources is how many resources a statement may name and still be indexed
+// by them: it bounds the index by the length of the document.
+const fewResources = 4
+
+func (b *bucket) add(s *statement, i int) {
+	if !s.resources.exactOnly() || len(s.resources.exact.list) > fewResources {
+		b.others = append(b.others, i)
+		return
+	}
+	if b.byResource == nil {
+		b.byResource = make(map[string][]int)
+	}
+	for _, r := range s.resources.exact.list {
+		b.byResource[r] = append(b.byResource[r], i)
+	}
 }
 
 func newIndex(statements []statement) index {
-	x := index{exact: make(map[string][]int), services: make(map[string][]patternRef)}
+	x := index{exact: make(map[string]*bucket), services: make(map[string][]patternBucket)}
+	seen := make(map[string]int)
 	for i := range statements {
 		s := &statements[i]
 		switch {
@@ -31,12 +57,27 @@ func newIndex(statements []statement) index {
 			continue
 		}
 		for _, a := range s.actions.exact.list {
-			x.exact[a] = append(x.exact[a], i)
+			if x.exact[a] == nil {
+				x.exact[a] = &bucket{}
+			}
+			x.exact[a].add(s, i)
 		}
 		for _, p := range s.actions.patterns {
-			service, _, _ := strings.Cut(p, ":")
-			x.services[service] = append(x.services[service], patternRef{p, i})
+			x.addPattern(p, s, i, seen)
 		}
 	}
 	return x
+}
+
+// addPattern adds a statement under a pattern; seen says where in its service's
+// list each pattern stands.
+func (x *index) addPattern(pattern string, s *statement, i int, seen map[string]int) {
+	service, _, _ := strings.Cut(pattern, ":")
+	at, ok := seen[pattern]
+	if !ok {
+		at = len(x.services[service])
+		seen[pattern] = at
+		x.services[service] = append(x.services[service], patternBucket{pattern: pattern})
+	}
+	x.services[service][at].add(s, i)
 }

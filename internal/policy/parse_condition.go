@@ -93,16 +93,26 @@ func (p *parser) condition(c *condition, key string, n node, at *path) *SyntaxEr
 			continue
 		}
 		m, reason := p.matcher(c.operator, item.text)
-		if reason != "" {
+		switch m := m.(type) {
+		case nil:
 			return place.errorf(Malformed, "%s", reason)
+		case exactText:
+			c.exact.add(string(m))
+		default:
+			c.values = append(c.values, m)
 		}
-		c.values = append(c.values, m)
 	}
 	return nil
 }
 
-// matcher compiles one value of an operator. The reason is empty when the value
-// is of the operator's type.
+// exactText is a value of StringEquals without variables: it goes into the
+// condition's set.
+type exactText string
+
+func (m exactText) match(value string, _ Context) outcome { return outcomeOf(value == string(m)) }
+
+// matcher compiles one value of an operator; it is nil, and the reason says why,
+// when the value is not of the operator's type.
 func (p *parser) matcher(op operator, s string) (m matcher, reason string) {
 	switch op.kind {
 	case stringEquals, stringEqualsIgnoreCase, stringLike, boolOperator:

@@ -2,18 +2,18 @@ package policy
 
 import "strings"
 
-// statement is one compiled statement.
+// statement is one compiled statement. What a decision looks at stands first.
 type statement struct {
-	sid  string
 	deny bool
 	// inert: a key policy's statement without Action or Resource, which AWS KMS
 	// accepts and which has no effect.
 	inert bool
 	// principals is nil in kinds of policy that name none.
 	principals *principalSet
-	actions    actionSet
 	resources  resourceSet
 	conditions []condition
+	actions    actionSet
+	sid        string
 }
 
 // actionSet is a compiled Action or NotAction element.
@@ -78,6 +78,11 @@ func (s *resourceSet) add(parts []part) {
 	}
 }
 
+// exactOnly reports whether the set is a list of resources without wildcards.
+func (s *resourceSet) exactOnly() bool {
+	return !s.not && !s.every && len(s.patterns) == 0 && len(s.templates) == 0
+}
+
 // contains reports whether the set applies to a resource. What a variable
 // without a value would have matched is unknown: it matches nothing, and under
 // NotResource an Allow then does not apply, since it would grant everything.
@@ -103,32 +108,4 @@ func (s *resourceSet) contains(resource string, ctx Context, deny bool) bool {
 		}
 	}
 	return s.not && (judged || deny)
-}
-
-// applies reports whether the statement applies to a request whose action is
-// known to match, and how it admits the principal: admitsDirectly in kinds of
-// policy without principals.
-func (s *statement) applies(r *Request, bounded bool) admission {
-	a := admitsDirectly
-	if set := s.principals; set != nil {
-		if set.not {
-			// AWS applies a Deny with NotPrincipal to every user and role that
-			// has a permissions boundary, listed or not (IAM User Guide,
-			// "Permissions boundaries for IAM entities").
-			if !bounded && set.exempts(&r.Principal) {
-				return 0
-			}
-		} else if a = set.admits(&r.Principal); a == 0 {
-			return 0
-		}
-	}
-	if !s.resources.contains(r.Resource, r.Context, s.deny) {
-		return 0
-	}
-	for i := range s.conditions {
-		if !s.conditions[i].holds(r.Context, s.deny) {
-			return 0
-		}
-	}
-	return a
 }
