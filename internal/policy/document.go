@@ -80,8 +80,10 @@ const MaxBytes = 2 * 131072
 // Document is one parsed policy, compiled for evaluation. It is immutable and
 // may be used from many goroutines.
 type Document struct {
-	kind       Kind
-	text       string
+	kind Kind
+	text string
+	// variables says whether the document's version has policy variables.
+	variables  bool
 	statements []statement
 	index      index
 	principals []PrincipalRef

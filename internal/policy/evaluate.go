@@ -1,5 +1,7 @@
 package policy
 
+import "strings"
+
 // Evaluate decides. An explicit Deny in any policy ends it; otherwise the kinds
 // of policy are combined as the IAM User Guide's "Policy evaluation logic" and
 // the KMS Developer Guide's "Key policies in AWS KMS" say:
@@ -22,7 +24,7 @@ package policy
 func Evaluate(r *Request, p *Policies) Decision {
 	var buffer [64]byte
 	ev := evaluation{request: r, bounded: p.Boundary != nil}
-	ev.lowered, ev.service = lowerAction(buffer[:0], r.Action)
+	ev.lowered, ev.service, ev.name = lowerAction(buffer[:0], r.Action)
 
 	var control, resource, identity, boundary, session findings
 	ev.scanAll(p.ServiceControl, false, &control)
@@ -151,8 +153,10 @@ func (f *findings) allow(a admission, h hit) {
 type evaluation struct {
 	request *Request
 	bounded bool
-	// lowered is the action in lower case, service what stands before its colon.
+	// lowered is the action in lower case, service what stands before its colon
+	// and name what stands behind it.
 	lowered, service []byte
+	name             string
 	// recent are the condition keys that were asked for last: the policies of
 	// one principal ask for few.
 	recent [4]answer
@@ -212,20 +216,18 @@ func (ev *evaluation) applies(s *statement) admission {
 	return a
 }
 
-// lowerAction appends an action in lower case to buffer; service is nil if the
-// action has no colon.
-func lowerAction(buffer []byte, action string) (lowered, service []byte) {
-	for i := range len(action) {
-		if action[i] == ':' && service == nil {
-			service = buffer[:i:i]
-		}
-		buffer = append(buffer, lower(action[i]))
+// lowerAction appends an action in lower case to buffer. The service is what
+// stands before the colon, and nil if there is none; name is what stands behind
+// it, as it was.
+func lowerAction(buffer []byte, action string) (lowered, service []byte, name string) {
+	lowered = append(buffer, action...)
+	for i, c := range lowered {
+		lowered[i] = lower(c)
 	}
-	if service != nil {
-		// The buffer may have moved.
-		service = buffer[:len(service)]
+	if colon := strings.IndexByte(action, ':'); colon >= 0 {
+		return lowered, lowered[:colon], action[colon+1:]
 	}
-	return buffer, service
+	return lowered, nil, ""
 }
 
 func (ev *evaluation) scanAll(sources []Source, principals bool, f *findings) {
@@ -251,7 +253,7 @@ func (ev *evaluation) scan(source *Source, principals bool, f *findings) {
 	patterns := d.index.services[string(ev.service)]
 	for i := range patterns {
 		b := &patterns[i]
-		if matchAction(b.pattern, ev.request.Action) && ev.scanBucket(source, &b.bucket, allows, f) {
+		if (b.pattern == "*" || matchAction(b.pattern, ev.name)) && ev.scanBucket(source, &b.bucket, allows, f) {
 			return
 		}
 	}
@@ -305,7 +307,7 @@ func (ev *evaluation) judge(source *Source, i int, allows bool, f *findings) boo
 // control, resource, grants, identity, boundary, session.
 func Explain(r *Request, p *Policies) (Decision, []StatementRef) {
 	ev := evaluation{request: r, bounded: p.Boundary != nil}
-	ev.lowered, ev.service = lowerAction(nil, r.Action)
+	ev.lowered, ev.service, ev.name = lowerAction(nil, r.Action)
 	var refs []StatementRef
 	refs = ev.explain(refs, p.ServiceControl)
 	if p.Resource != nil {

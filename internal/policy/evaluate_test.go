@@ -142,7 +142,7 @@ func TestEvaluate(t *testing.T) {
 		{"root without a statement is refused, whatever IAM says", setup{who: root, identity: []string{allowAll}, policy: names(aliceARN)}, noResource},
 		{"root under a statement for another action", setup{who: root, policy: `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"` + rootOfA + `"},"Action":"kms:Decrypt","Resource":"*"}]}`}, noResource},
 		{"root and a statement for everyone", setup{who: root, policy: names("*")}, allowed},
-				{"root denied by the key policy", setup{who: root, policy: denyAndAllow(`{"AWS":"` + rootOfA + `"}`)}, resourceDeny},
+		{"root denied by the key policy", setup{who: root, policy: denyAndAllow(`{"AWS":"` + rootOfA + `"}`)}, resourceDeny},
 
 		// Delegation.
 		{"user, key policy delegates, IAM allows", setup{who: alice, identity: []string{allowEncrypt}, policy: names(rootOfA)}, allowed},

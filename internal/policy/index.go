@@ -14,9 +14,9 @@ type index struct {
 	rest []int
 }
 
-// patternBucket holds the statements that list one action pattern.
+// patternBucket holds the statements that list one action pattern of a service.
 type patternBucket struct {
-	pattern string
+	pattern string // what stands behind the colon
 	bucket
 }
 
@@ -72,12 +72,12 @@ func newIndex(statements []statement) index {
 // addPattern adds a statement under a pattern; seen says where in its service's
 // list each pattern stands.
 func (x *index) addPattern(pattern string, s *statement, i int, seen map[string]int) {
-	service, _, _ := strings.Cut(pattern, ":")
+	service, name, _ := strings.Cut(pattern, ":")
 	at, ok := seen[pattern]
 	if !ok {
 		at = len(x.services[service])
 		seen[pattern] = at
-		x.services[service] = append(x.services[service], patternBucket{pattern: pattern})
+		x.services[service] = append(x.services[service], patternBucket{pattern: name})
 	}
 	x.services[service][at].add(s, i)
 }

@@ -108,7 +108,7 @@ func (p *parser) document(n node) (*Document, *SyntaxError) {
 		sids[s.sid] = struct{}{}
 		d.statements[i] = s
 	}
-	d.principals = p.principals
+	d.principals, d.variables = p.principals, p.variables
 	d.index = newIndex(d.statements)
 	return d, nil
 }
