@@ -27,11 +27,19 @@ func BenchmarkKeyPolicyRoot(b *testing.B) {
 }
 
 // largePolicy is a policy of about 6 KB. Its statements name actions and keys of
-// their own, so that little of it bears on any one request.
-func largePolicy(n int) string {
+// their own, so that little of it bears on any one request; one Deny bears on
+// every KMS action.
+func largePolicy(n int) string { return policyOf(6000, n, 1) }
+
+// policyOf is a policy of about size bytes; of its statements about KMS, denies
+// bear on kms:Decrypt, and Allows do that name another key.
+func policyOf(size, n, denies int) string {
 	var b strings.Builder
 	b.WriteString(`{"Version":"2012-10-17","Statement":[`)
-	for i := 0; b.Len() < 5800; i++ {
+	for i := range denies {
+		fmt.Fprintf(&b, `{"Sid":"D%d","Effect":"Deny","Action":["kms:Decrypt","kms:Encrypt"],"Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"t%d-%d"}}},`, i, n, i)
+	}
+	for i := 0; b.Len() < size-200; i++ {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -43,7 +51,7 @@ func largePolicy(n int) string {
 		case 2:
 			fmt.Fprintf(&b, `{"Sid":"S%d","Effect":"Allow","Action":["kms:Describe*","kms:List*"],"Resource":"arn:aws:kms:*:111122223333:key/%d-*","Condition":{"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}}`, i, i)
 		default:
-			fmt.Fprintf(&b, `{"Sid":"S%d","Effect":"Deny","Action":["kms:Decrypt"],"Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"t%d-%d"}}}`, i, n, i)
+			fmt.Fprintf(&b, `{"Sid":"S%d","Effect":"Deny","Action":["secretsmanager:DeleteSecret"],"Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"t%d-%d"}}}`, i, n, i)
 		}
 	}
 	b.WriteString(`]}`)
@@ -51,24 +59,27 @@ func largePolicy(n int) string {
 }
 
 // BenchmarkFiftyPolicies decides over 50 identity policies of 6 KB, whose last
-// statement is the one that allows.
+// statement is the one that allows: with one Deny a policy that has to be judged,
+// and, as the worst that people write, with ten.
 func BenchmarkFiftyPolicies(b *testing.B) {
-	key := Source{Name: "key policy", Document: mustParse(b, KeyPolicy, kmsDefault)}
-	p := &Policies{Resource: &key}
-	for i := range 49 {
-		p.Identity = append(p.Identity, Source{Name: fmt.Sprint(i), Document: mustParse(b, IdentityPolicy, largePolicy(i))})
-	}
-	last := strings.TrimSuffix(largePolicy(49), "]}") + `,{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:us-east-1:111122223333:key/1234*"}]}`
-	p.Identity = append(p.Identity, Source{Name: "last", Document: mustParse(b, IdentityPolicy, last)})
-	for _, action := range []string{"kms:Encrypt", "kms:Decrypt"} {
+	for _, denies := range []int{1, 10} {
+		key := Source{Name: "key policy", Document: mustParse(b, KeyPolicy, kmsDefault)}
+		p := &Policies{Resource: &key}
+		for i := range 50 {
+			text := policyOf(6000, i, denies)
+			if i == 49 {
+				text = strings.TrimSuffix(text, "]}") + `,{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:us-east-1:111122223333:key/1234*"}]}`
+			}
+			p.Identity = append(p.Identity, Source{Name: fmt.Sprint(i), Document: mustParse(b, IdentityPolicy, text)})
+		}
 		r := &Request{
 			Principal:       Principal{Type: User, Account: "111122223333", ARN: "arn:aws:iam::111122223333:user/u", ID: "AIDAEXAMPLEEXAMPLE"},
-			Action:          action,
+			Action:          "kms:Decrypt",
 			Resource:        "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 			ResourceAccount: "111122223333",
 			Context:         MapContext{"aws:requestedregion": {"us-east-1"}, "aws:principaltag/team": {"blue"}},
 		}
-		b.Run(action, func(b *testing.B) {
+		b.Run(fmt.Sprintf("denies=%d", denies), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if d := Evaluate(r, p); !d.Allowed {

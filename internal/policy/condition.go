@@ -104,6 +104,9 @@ type condition struct {
 	quantifier quantifier
 	ifExists   bool
 	key        string // lower case
+	// absent: the key is missing from every request as far as this kind of
+	// policy goes.
+	absent bool
 	// exact are the values of StringEquals that hold no variable, values all
 	// others. One that matches is enough.
 	exact  stringSet

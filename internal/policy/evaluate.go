@@ -209,7 +209,11 @@ func (ev *evaluation) applies(s *statement) admission {
 	}
 	for i := range s.conditions {
 		c := &s.conditions[i]
-		if !c.holds(ev.values(c.key), r.Context, s.deny) {
+		var values []string
+		if !c.absent {
+			values = ev.values(c.key)
+		}
+		if !c.holds(values, r.Context, s.deny) {
 			return 0
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -217,6 +218,8 @@ func TestEvaluate(t *testing.T) {
 		{"foreign root not named", setup{who: otherRoot, policy: names(rootOfA)}, noResource},
 		{"foreign session named, own session policy silent", setup{who: otherSess, identity: []string{allowAll}, session: []string{allowS3}, policy: names(otherSess.ARN)}, noSession},
 		{"foreign role named, boundary silent", setup{who: otherSess, identity: []string{allowAll}, boundary: allowS3, policy: names(otherSess.RoleARN)}, noBoundary},
+		{"foreign role named, own IAM silent", setup{who: otherSess, policy: names(otherSess.RoleARN)}, noIdentity},
+		{"foreign session named, own IAM silent", setup{who: otherSess, policy: names(otherSess.ARN)}, noIdentity},
 		{"foreign role, both sides", setup{who: otherSess, identity: []string{allowEncrypt}, policy: names(otherSess.RoleARN)}, allowed},
 		{"foreign ordinary resource without a policy", setup{who: bob, identity: []string{allowAll}}, noResource},
 		{"foreign: own service control policy silent", setup{who: bob, control: []string{allowS3}, identity: []string{allowAll}, policy: names(accountB)}, noControl},
@@ -247,6 +250,7 @@ func TestEvaluate(t *testing.T) {
 		{"NotPrincipal lists the root's account", setup{who: root, policy: notPrincipal(`{"AWS":"` + accountA + `"}`)}, allowed},
 		{"NotPrincipal lists session, role and account", setup{who: session, policy: notPrincipal(`{"AWS":["` + sessARN + `","` + roleARN + `","` + rootOfA + `"]}`)}, allowed},
 		{"NotPrincipal lists role and account", setup{who: session, policy: notPrincipal(`{"AWS":["` + roleARN + `","` + rootOfA + `"]}`)}, resourceDeny},
+		{"NotPrincipal lists session and account", setup{who: session, policy: notPrincipal(`{"AWS":["` + sessARN + `","` + rootOfA + `"]}`)}, resourceDeny},
 		{"NotPrincipal lists everyone", setup{who: alice, policy: notPrincipal(`"*"`)}, allowed},
 		{"NotPrincipal lists the service", setup{who: logs, policy: notPrincipal(`{"Service":"` + logs.Service + `"}`)}, allowed},
 		{"NotPrincipal denies whoever has a boundary", setup{who: alice, boundary: allowAll, policy: notPrincipal(`{"AWS":["` + aliceARN + `","` + rootOfA + `"]}`)}, resourceDeny},
@@ -281,7 +285,12 @@ func TestEvaluate(t *testing.T) {
 		{"grant to the account, for its root", setup{who: root, policy: names("arn:aws:iam::111111111111:user/carol"), grantees: []string{rootOfA}}, allowed},
 		{"grant to a service", setup{who: logs, policy: names(rootOfA), grantees: []string{logs.Service}}, allowed},
 		{"no grant to everyone", setup{who: alice, policy: names("arn:aws:iam::111111111111:user/carol"), grantees: []string{"*"}}, noResource},
+		{"no grant without a grantee", setup{who: Principal{Type: AssumedRole, Account: accountA, ARN: sessARN}, policy: names(bob.ARN), grantees: []string{""}}, noResource},
 		{"no grant to a caller without a name", setup{who: anonymous, policy: names(rootOfA), grantees: []string{""}}, noResource},
+
+		// kms:ResourceAliases is for IAM policies only.
+		{"kms:ResourceAliases in an IAM policy", setup{who: alice, context: onAlias, identity: []string{strings.Replace(byAlias, `"Principal":"*",`, "", 1)}, policy: names(rootOfA)}, allowed},
+		{"kms:ResourceAliases in a key policy", setup{who: alice, context: onAlias, policy: byAlias}, noResource},
 
 		// What people learn KMS by.
 		{"S3-only use: through S3", setup{who: alice, context: MapContext{"kms:viaservice": {"s3.us-east-1.amazonaws.com"}}, identity: []string{allowAll}, policy: viaS3}, allowed},
@@ -294,6 +303,10 @@ func TestEvaluate(t *testing.T) {
 		}
 	}
 }
+
+var onAlias = MapContext{"kms:resourcealiases": {"alias/x", "alias/y"}}
+
+const byAlias = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/y"}}}]}`
 
 const viaS3 = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":["kms:Encrypt","kms:Decrypt"],"Resource":"*",
 	"Condition":{"StringEquals":{"kms:ViaService":"s3.us-east-1.amazonaws.com"}}}]}`

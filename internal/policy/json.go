@@ -171,7 +171,7 @@ func (r *reader) value(at *path, depth int) (node, *SyntaxError) {
 
 func (r *reader) object(at *path, depth int) (node, *SyntaxError) {
 	n := node{kind: objectNode}
-	var seen map[string]struct{}
+	var names stringSet
 	r.pos++
 	if r.next() == '}' {
 		r.pos++
@@ -185,13 +185,9 @@ func (r *reader) object(at *path, depth int) (node, *SyntaxError) {
 		if err != nil {
 			return node{}, err
 		}
-		if seen == nil {
-			seen = make(map[string]struct{})
-		}
-		if _, dup := seen[name]; dup {
+		if !names.add(name) {
 			return node{}, at.errorf(Malformed, "duplicate member %s", quote(name))
 		}
-		seen[name] = struct{}{}
 		if r.next() != ':' {
 			return node{}, r.errorf("a colon was expected")
 		}

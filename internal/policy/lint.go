@@ -58,6 +58,9 @@ func (l *linter) condition(c *condition) {
 			break
 		}
 	}
+	if c.absent {
+		l.add(c.at, "this condition key is for IAM policies: in a key policy no request has it")
+	}
 	key, known := LookupKey(c.key)
 	if !known {
 		if strings.HasPrefix(c.key, "aws:") || strings.HasPrefix(c.key, "kms:") {

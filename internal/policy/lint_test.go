@@ -60,6 +60,7 @@ func TestLint(t *testing.T) {
 		{"one value", IdentityPolicy, cond(`{"ForAnyValue:StringEquals":{"kms:KeySpec":"x"}}`), []string{"Statement[0].Condition.ForAnyValue:StringEquals.kms:KeySpec: kms:KeySpec has one"}},
 		{"ForAllValues without Null", IdentityPolicy, cond(`{"ForAllValues:StringEquals":{"aws:TagKeys":"x"}}`), []string{"Statement[0].Condition.ForAllValues:StringEquals.aws:TagKeys: ForAllValues is true"}},
 		{"ForAllValues with Null", IdentityPolicy, cond(`{"ForAllValues:StringEquals":{"aws:TagKeys":"x"},"Null":{"aws:TagKeys":"false"}}`), nil},
+		{"a key for IAM policies only", KeyPolicy, in(deny + anyone + encrypt + onAll + `,"Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/x"}}`), []string{"Statement[0].Condition.ForAnyValue:StringEquals.kms:ResourceAliases: this condition key is for IAM"}},
 		{"ForAllValues in a Deny", IdentityPolicy, in(deny + encrypt + onAll + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":"x"}}`), nil},
 	} {
 		got := mustParse(t, tt.kind, tt.text).Lint()

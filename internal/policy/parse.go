@@ -20,7 +20,7 @@ type parser struct {
 	// statement is the index of the one being parsed.
 	statement  int
 	principals []PrincipalRef
-	named      map[string]struct{} // form and name of those in principals
+	named      stringSet // form and name of those in principals
 }
 
 // Parse checks a document of that kind and compiles it. The error is a
@@ -50,7 +50,7 @@ func ParseLimited(text []byte, kind Kind, limits Limits) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := parser{kind: kind, named: make(map[string]struct{})}
+	p := parser{kind: kind}
 	d, err := p.document(root)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (p *parser) document(n node) (*Document, *SyntaxError) {
 		return nil, err
 	}
 	d := &Document{kind: p.kind, statements: make([]statement, len(items))}
-	sids := make(map[string]struct{})
+	var sids stringSet
 	for i := range items {
 		place := at.item(i)
 		p.statement = i
@@ -101,11 +101,10 @@ func (p *parser) document(n node) (*Document, *SyntaxError) {
 		if err != nil {
 			return nil, err
 		}
-		if _, dup := sids[s.sid]; dup && s.sid != "" {
+		if s.sid != "" && !sids.add(s.sid) {
 			place := place.member("Sid")
 			return nil, place.errorf(Malformed, "duplicate Sid %s", quote(s.sid))
 		}
-		sids[s.sid] = struct{}{}
 		d.statements[i] = s
 	}
 	d.principals, d.variables = p.principals, p.variables

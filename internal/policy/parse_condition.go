@@ -63,6 +63,8 @@ func (p *parser) condition(c *condition, key string, n node, at *path) *SyntaxEr
 	}
 	c.key = strings.ToLower(key)
 	c.at = at.String()
+	// KMS Developer Guide, "kms:ResourceAliases": IAM policies only.
+	c.absent = p.kind == KeyPolicy && c.key == "kms:resourcealiases"
 	if c.quantifier == forAllValues && (strings.HasPrefix(c.key, "kms:encryptioncontext:") || strings.HasPrefix(c.key, "aws:requesttag/")) {
 		return at.errorf(OverlyPermissiveCondition, "ForAllValues on %s, which a request without the key satisfies", quote(key))
 	}
@@ -92,27 +94,23 @@ func (p *parser) condition(c *condition, key string, n node, at *path) *SyntaxEr
 			c.null, c.notNull = c.null || b, c.notNull || !b
 			continue
 		}
-		m, reason := p.matcher(c.operator, item.text)
-		switch m := m.(type) {
-		case nil:
-			return place.errorf(Malformed, "%s", reason)
-		case exactText:
-			c.exact.add(string(m))
-		default:
-			c.values = append(c.values, m)
+		if c.kind == stringEquals {
+			if parts, reason := p.template(item.text, false); reason == "" && !hasVariable(parts) {
+				c.exact.add(join(parts))
+				continue
+			}
 		}
+		m, reason := p.matcher(c.operator, item.text)
+		if reason != "" {
+			return place.errorf(Malformed, "%s", reason)
+		}
+		c.values = append(c.values, m)
 	}
 	return nil
 }
 
-// exactText is a value of StringEquals without variables: it goes into the
-// condition's set.
-type exactText string
-
-func (m exactText) match(value string, _ Context) outcome { return outcomeOf(value == string(m)) }
-
-// matcher compiles one value of an operator; it is nil, and the reason says why,
-// when the value is not of the operator's type.
+// matcher compiles one value of an operator; the reason says why the value is not
+// of the operator's type, and is empty if it is.
 func (p *parser) matcher(op operator, s string) (m matcher, reason string) {
 	switch op.kind {
 	case stringEquals, stringEqualsIgnoreCase, stringLike, boolOperator:
@@ -155,8 +153,6 @@ func (p *parser) textMatcher(kind operatorKind, s string) (matcher, string) {
 	}
 	variable := hasVariable(parts)
 	switch {
-	case kind == stringEquals && !variable:
-		return exactText(join(parts)), ""
 	case kind == stringEqualsIgnoreCase && !variable:
 		return foldedText(join(parts)), ""
 	case kind == stringEquals || kind == stringEqualsIgnoreCase:

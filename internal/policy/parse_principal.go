@@ -1,6 +1,6 @@
 package policy
 
-// principalForms are the members of a Principal object.
+// principalMembers are the members of a Principal object.
 var principalMembers = map[string]PrincipalForm{
 	"AWS":           0, // told by ParsePrincipal
 	"Service":       ServiceForm,
@@ -91,11 +91,9 @@ func (p *parser) principal(form PrincipalForm, name string) (PrincipalRef, bool)
 
 func (p *parser) addPrincipal(set *principalSet, ref PrincipalRef) {
 	set.add(ref)
-	key := string(rune(ref.Form)) + ref.Name
-	if _, dup := p.named[key]; dup {
+	if !p.named.add(string(rune(ref.Form)) + ref.Name) {
 		return
 	}
-	p.named[key] = struct{}{}
 	ref.Statement = p.statement
 	p.principals = append(p.principals, ref)
 }

@@ -282,10 +282,10 @@ func (s *principalSet) exempts(p *Principal) bool {
 
 // admits returns how a grant names p; 0 if it does not.
 func (g *Grant) admits(p *Principal) admission {
-	switch p.Type {
-	case Anonymous, WebIdentity:
+	switch {
+	case g.Grantee == "" || p.Type == Anonymous || p.Type == WebIdentity:
 		return 0
-	case Service:
+	case p.Type == Service:
 		if g.Grantee == p.Service {
 			return admitsDirectly
 		}

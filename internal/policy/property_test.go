@@ -7,7 +7,7 @@ import (
 
 // propertySets is how many random sets of policies the properties below are
 // tried on.
-const propertySets = 400
+const propertySets = 200
 
 // edit returns a copy of p in which change has been applied to the statements of
 // one document, counted in the order control, identity, boundary, session,

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var pairs = flag.Int("policy.pairs", 20_000, "random (policies, request) pairs to compare with the naive evaluator")
+var pairs = flag.Int("policy.pairs", 10_000, "random (policies, request) pairs to compare with the naive evaluator")
 var firstSeed = flag.Uint64("policy.seed", 1, "seed of the first set of policies")
 
 // requestsPerSet is how many requests are put to one random set of policies.
@@ -313,7 +313,7 @@ func TestAgainstNaive(t *testing.T) {
 	}
 	t.Log("outcomes (allowed, kind, explicit):", outcomes)
 	// The comparison is worth little if the random world never allows.
-	if len(outcomes) < 12 && *pairs >= 20_000 {
+	if len(outcomes) < 12 && *pairs >= 10_000 {
 		t.Errorf("only %d different outcomes: %v", len(outcomes), outcomes)
 	}
 }

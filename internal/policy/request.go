@@ -49,7 +49,8 @@ type Policies struct {
 	// ServiceControl are those of the principal's account; nil means that none
 	// limits it.
 	ServiceControl []Source
-	// Identity are the principal's own: its user's and groups', or its role's.
+	// Identity are the principal's own: its user's and groups', or its role's; of
+	// a federated user, those of the user that it was federated by.
 	Identity []Source
 	// Boundary is the permissions boundary of the user or role; nil means none.
 	Boundary *Source

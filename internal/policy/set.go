@@ -10,13 +10,14 @@ type stringSet struct {
 	hash map[string]struct{}
 }
 
-func (s *stringSet) add(t string) {
+// add adds a text; it returns false if the set had it already.
+func (s *stringSet) add(t string) bool {
 	if s.contains(t) {
-		return
+		return false
 	}
 	s.list = append(s.list, t)
 	if len(s.list) < manyStrings {
-		return
+		return true
 	}
 	if s.hash == nil {
 		s.hash = make(map[string]struct{})
@@ -25,6 +26,7 @@ func (s *stringSet) add(t string) {
 		}
 	}
 	s.hash[t] = struct{}{}
+	return true
 }
 
 func (s *stringSet) contains(t string) bool {
