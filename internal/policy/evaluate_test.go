@@ -262,6 +262,8 @@ func TestEvaluate(t *testing.T) {
 		{"Resource is another key's ARN", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"` + keyARN + `x"}]}`}, noResource},
 		{"NotAction", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","NotAction":"kms:Decrypt","Resource":"*"}]}`}, allowed},
 		{"NotAction that lists the action", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","NotAction":["KMS:encrypt"],"Resource":"*"}]}`}, noResource},
+		{"NotAction that lists many", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","NotAction":["a:1","a:2","a:3","a:4","a:5","a:6","a:7","a:8","kms:encrypt"],"Resource":"*"}]}`}, noResource},
+		{"NotAction that lists many others", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","NotAction":["a:1","a:2","a:3","a:4","a:5","a:6","a:7","a:8","kms:encryp"],"Resource":"*"}]}`}, allowed},
 		{"NotResource", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","NotResource":"arn:aws:s3:::*"}]}`}, allowed},
 		{"NotResource that lists the resource", setup{who: alice, policy: `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","NotResource":["arn:aws:kms:*"]}]}`}, noResource},
 		{"actions are case-insensitive", setup{who: alice, action: "KMS:ENCRYPT", policy: `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:eNcRyPt","Resource":"*"}]}`}, allowed},

@@ -50,8 +50,14 @@ type path struct {
 	index  int // counts when name is empty
 }
 
-func (p *path) member(name string) path { return path{parent: p, name: name} }
-func (p *path) item(i int) path         { return path{parent: p, index: i} }
+func (p *path) member(name string) path {
+	if name == "" {
+		name = `""`
+	}
+	return path{parent: p, name: name}
+}
+
+func (p *path) item(i int) path { return path{parent: p, index: i} }
 
 // maxPathName is how much of a member's name a path shows: names are the
 // document's and may be as long as it.

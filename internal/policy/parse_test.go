@@ -51,6 +51,18 @@ func TestRefused(t *testing.T) {
 		{"surrogates in the wrong order", KeyPolicy, in(`"Sid":"\udc00\ud800",` + anyone + allow + encrypt + onAll), "", Malformed},
 		{"unknown escape", KeyPolicy, in(`"Sid":"\x41",` + anyone + allow + encrypt + onAll), "", Malformed},
 		{"line feed in a string", KeyPolicy, in("\"Sid\":\"a\nb\"," + anyone + allow + encrypt + onAll), "", Malformed},
+		{"escape at the end", KeyPolicy, `{"Statement":"\`, "", Malformed},
+		{"string that ends after an escape", KeyPolicy, `{"Statement":"\n`, "", Malformed},
+		{"line feed after an escape", KeyPolicy, "{\"Statement\":\"\\t\n\"}", "", Malformed},
+		{"bad digit in an escape", KeyPolicy, `{"Statement":"\u00g0"}`, "", Malformed},
+		{"no digit before the point", IdentityPolicy, cond(`{"NumericEquals":{"a:b":-.5}}`), "", Malformed},
+		{"no digit after the point", IdentityPolicy, cond(`{"NumericEquals":{"a:b":1.}}`), "", Malformed},
+		{"no exponent", IdentityPolicy, cond(`{"NumericEquals":{"a:b":1e+}}`), "", Malformed},
+		{"exponent", IdentityPolicy, cond(`{"NumericEquals":{"a:b":1e3}}`), s0 + ".Condition.NumericEquals.a:b", Malformed},
+		{"misspelt literal", IdentityPolicy, cond(`{"Bool":{"a:b":tru}}`), "", Malformed},
+		{"no colon", IdentityPolicy, `{"Statement" []}`, "", Malformed},
+		{"name that is no string", IdentityPolicy, `{1:[]}`, "", Malformed},
+		{"array without comma", IdentityPolicy, `{"Statement":[1 2]}`, "", Malformed},
 		{"leading zero", IdentityPolicy, cond(`{"NumericEquals":{"a:b":01}}`), "", Malformed},
 		{"deep", IdentityPolicy, cond(strings.Repeat("[", 100) + strings.Repeat("]", 100)), "Statement[0].Condition[0][0][0][0][0][0][0]", Malformed},
 		// Duplicates, at every depth.
@@ -67,6 +79,7 @@ func TestRefused(t *testing.T) {
 		{"statement of the wrong type", IdentityPolicy, `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},1]}`, "Statement[1]", Malformed},
 		{"unknown member", IdentityPolicy, `{"Version":"2012-10-17","version":"1","Statement":[]}`, "version", Malformed},
 		{"unknown member of a statement", IdentityPolicy, in(allow + encrypt + onAll + `,"Comment":"x"`), s0 + ".Comment", Malformed},
+		{"member without a name", IdentityPolicy, in(allow + encrypt + onAll + `,"":"x"`), s0 + `.""`, Malformed},
 		{"member in another case", IdentityPolicy, in(`"effect":"Allow",` + encrypt + onAll), s0 + ".effect", Malformed},
 		{"unsupported Version", IdentityPolicy, `{"Version":"2012-10-18","Statement":[]}`, "Version", Malformed},
 		{"Version of the wrong type", IdentityPolicy, `{"Version":2012,"Statement":[]}`, "Version", Malformed},
@@ -171,7 +184,7 @@ func TestRefused(t *testing.T) {
 		"arn:*:iam::111122223333:root", "arn:aws:iam::111122223333:group/g", "arn:aws:iam::11112222333:root", "arn:aws:iam::111122223333:root/x", "arn:aws:iam:us-east-1:111122223333:root",
 		"arn:aws:sts::111122223333:assumed-role/app", "arn:aws:sts::111122223333:assumed-role/app/s/t", "arn:aws:iam::111122223333:user/", "arn:aws:iam::111122223333:user", "arn:aws:s3:::bucket",
 		"arn:aws:iam::111122223333", "alice", "", "11112222333", "1111222233334", "AIDA", "AKIAIOSFODNN7EXAMPLE", "AGPAJ2UCCR6DPCEXAMPLE", "**", "arn:aws:sts::111122223333:federated-user/a/b",
-		"arn:aws:iam::111122223333:user/a b", "arn:aws:iam::111122223333:role/ü",
+		"arn:aws:iam::111122223333:user/a b", "arn:aws:iam::111122223333:role/a*/b", "arn:aws:iam::111122223333:role/a b/c", "arn:aws:iam::111122223333:role/ü",
 	} {
 		tests = append(tests, struct {
 			name    string

@@ -108,10 +108,8 @@ func (w *prettyWriter) value(n *node, indent int) {
 			w.value(&n.items[i], indent)
 		}
 		w.WriteString(" ]")
-	case stringNode:
+	default: // numbers and booleans have become strings
 		w.quoted(n.text)
-	default:
-		w.WriteString(n.text)
 	}
 }
 

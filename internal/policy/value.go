@@ -101,12 +101,9 @@ func parseDate(s string) (time.Time, bool) {
 		return t, err == nil
 	}
 	if d, ok := parseDecimal(s); ok {
-		seconds, err := strconv.ParseInt("0"+d.whole, 10, 64)
-		if err != nil || seconds > maxEpoch || len(d.fraction) > 9 {
-			return time.Time{}, false
-		}
-		nanos, err := strconv.ParseInt((d.fraction + "000000000")[:9], 10, 64)
-		if err != nil {
+		seconds, err1 := strconv.ParseInt("0"+d.whole, 10, 64)
+		nanos, err2 := strconv.ParseInt((d.fraction + "000000000")[:9], 10, 64)
+		if err1 != nil || err2 != nil || seconds > maxEpoch || len(d.fraction) > 9 {
 			return time.Time{}, false
 		}
 		if d.negative {
