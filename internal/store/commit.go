@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// groupBytes is how much one commit takes before it leaves the rest of the queue
+// to the next; the last request may go beyond it by its own size.
+const groupBytes = 4 << 20
+
+// run is the committer: one group after another, until the store is stopped and
+// the queue is empty.
+func (s *Store) run() {
+	defer close(s.done)
+	for {
+		group, stopped := s.take()
+		switch {
+		case len(group) > 0:
+			if !s.commit(group) {
+				return
+			}
+		case stopped:
+			return
+		default:
+			select {
+			case <-s.wake:
+			case <-s.closing:
+			}
+		}
+	}
+}
+
+// take returns the next group, and whether nothing can join the queue any more.
+func (s *Store) take() (group []*request, stopped bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, size := 0, 0
+	for n < len(s.queue) && size < groupBytes {
+		size += s.queue[n].bytes
+		n++
+	}
+	group, s.queue = s.queue[:n:n], s.queue[n:]
+	if len(s.queue) == 0 {
+		s.queue = nil
+	}
+	return group, s.stopped != nil
+}
+
+// commit makes a group durable, tells the watchers, shows the new state and
+// answers, in this order. It reports whether the store may go on.
+func (s *Store) commit(group []*request) bool {
+	ctx := context.Background() // callers stop waiting by themselves
+	base := s.epoch.Load()
+	batch := Batch{Epoch: base}
+	var records [][]byte
+	var changes []Change
+	frame := false
+	for _, req := range group {
+		batch.Epoch = max(batch.Epoch, req.epoch)
+		batch.Writes = append(batch.Writes, req.writes...)
+		changes = append(changes, req.changes...)
+		records = append(records, req.records...)
+		frame = frame || req.frame || len(req.records) > 0
+	}
+	if len(batch.Writes) > 0 || frame {
+		if err := s.backend.Prepare(ctx, base); err != nil {
+			s.refuse(ctx, group, err)
+			return true
+		}
+		if err := s.write(ctx, batch, frame, records); err != nil {
+			s.fail(group, err)
+			return false
+		}
+	}
+	if len(batch.Writes) > 0 {
+		state, err := s.backend.Snapshot(ctx)
+		if err == nil && state.Epoch() != batch.Epoch {
+			err = fmt.Errorf("store: the backend is at epoch %d after a commit of epoch %d", state.Epoch(), batch.Epoch)
+		}
+		if err != nil {
+			s.fail(group, err)
+			return false
+		}
+		s.watchers.tell(changes)
+		s.show(state, func() { s.pending.drop(batch.Epoch) })
+	}
+	s.answer(group, nil)
+	return true
+}
+
+func (s *Store) write(ctx context.Context, batch Batch, frame bool, records [][]byte) error {
+	if frame {
+		seq, bytes, err := s.journal.Frame(records)
+		if err != nil {
+			return fmt.Errorf("framing audit records: %w", err)
+		}
+		if len(bytes) == 0 {
+			return fmt.Errorf("framing audit records: frame %d is empty", seq)
+		}
+		batch.Seq, batch.Frame = seq, bytes
+	}
+	return s.backend.Commit(ctx, batch)
+}
+
+// show makes a durable state the one that is read, and changes the pending state
+// that lies over it, both at once.
+func (s *Store) show(state Snapshot, change func()) {
+	s.mu.Lock()
+	old := s.durable
+	s.durable = &snapshot{state: state, users: 1}
+	s.epoch.Store(state.Epoch())
+	change()
+	s.mu.Unlock()
+	s.release(old)
+}
+
+// refuse answers a group that could not be begun, and all that may have been
+// built upon it. After a conflict they run again, on the state that the other
+// node left.
+func (s *Store) refuse(ctx context.Context, group []*request, reason error) {
+	var rest []*request
+	reset := func() {
+		rest, s.queue = s.queue, nil
+		s.pending = layer{}
+		s.tail = s.epoch.Load()
+		s.generation++
+	}
+	if errors.Is(reason, ErrConflict) {
+		state, err := s.backend.Snapshot(ctx)
+		if err == nil {
+			s.show(state, reset)
+			s.answer(group, reason)
+			s.answer(rest, reason)
+			return
+		}
+		reason = err
+	}
+	s.mu.Lock()
+	reset()
+	s.mu.Unlock()
+	s.answer(group, reason)
+	s.answer(rest, reason)
+}
+
+// fail stops the store because nobody knows what a commit left on disk. What is
+// queued behind it was never begun.
+func (s *Store) fail(group []*request, reason error) {
+	stopped := fmt.Errorf("%w: a commit failed: %v", ErrStopped, reason)
+	_ = s.stop(stopped)
+	s.fatal(fmt.Errorf("store: a commit failed: %w", reason))
+	s.mu.Lock()
+	rest := s.queue
+	s.queue = nil
+	s.mu.Unlock()
+	s.answer(group, fmt.Errorf("%w: the commit failed: %v", ErrUnknown, reason))
+	s.answer(rest, stopped)
+}
+
+func (s *Store) answer(requests []*request, err error) {
+	for _, req := range requests {
+		req.err = err
+		close(req.answered)
+		s.leave()
+	}
+}

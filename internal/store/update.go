@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// request is a call that waits for a commit.
+type request struct {
+	epoch   uint64 // after its writes
+	writes  []Write
+	changes []Change
+	records [][]byte
+	frame   bool // wants a frame even without records
+	bytes   int
+
+	answered chan struct{}
+	err      error // valid once answered
+}
+
+// Update calls fn with the latest state and commits what fn wrote and appended,
+// all of it or nothing. It returns nil when that is durable and the watchers have
+// been told. Functions of concurrent Updates run one at a time.
+//
+// If fn returns an error, nothing is written and Update returns that error, once
+// the state that fn read is durable. fn may be run again after a conflict: it
+// must not act on anything but tx, and must set, not add to, what it captures.
+// It should be quick, because every other Update waits for it.
+//
+// Errors: fn's; the context's, ErrFull or ErrStopped when nothing was done;
+// ErrUnknown when that isn't known.
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
+	for {
+		again, err := s.updateOnce(ctx, fn)
+		if !again {
+			return err
+		}
+	}
+}
+
+func (s *Store) updateOnce(ctx context.Context, fn func(*Tx) error) (again bool, err error) {
+	if err := s.enter(ctx); err != nil {
+		return false, err
+	}
+	var req *request
+	defer func() { // also when fn panics
+		if req == nil {
+			s.leave()
+		}
+	}()
+	req, again, result := s.execute(ctx, fn)
+	if req == nil {
+		return again, result
+	}
+	if err := s.await(ctx, req); err != nil {
+		return errors.Is(err, ErrConflict), err
+	}
+	return false, result
+}
+
+// Append commits an audit record of a call that changed nothing, and returns nil
+// when it is durable. It stands in the journal behind everything that any call
+// has shown before. Errors are as for Update.
+func (s *Store) Append(ctx context.Context, record []byte) error {
+	if err := checkRecord(record); err != nil {
+		return err
+	}
+	return s.appendFrame(ctx, record)
+}
+
+// Checkpoint commits a journal frame even if there is no record to put into it,
+// and returns nil when it is durable. Errors are as for Update.
+func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx) }
+
+func (s *Store) appendFrame(ctx context.Context, records ...[]byte) error {
+	if s.journal == nil {
+		return ErrNoJournal
+	}
+	for {
+		if err := s.enter(ctx); err != nil {
+			return err
+		}
+		req := &request{frame: true, answered: make(chan struct{})}
+		for _, r := range records {
+			req.records = append(req.records, append([]byte(nil), r...))
+			req.bytes += len(r)
+		}
+		s.mu.Lock()
+		err := s.stopped
+		if err == nil {
+			s.enqueueLocked(req)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			s.leave()
+			return err
+		}
+		if err = s.await(ctx, req); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
+// enter takes one of the places of those who wait. It is given back by the
+// committer, or by leave if the call never joined the queue.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.stopped
+	}
+}
+
+func (s *Store) leave() { <-s.waiting }
+
+// await returns the committer's answer, or ErrUnknown if ctx ends before it.
+func (s *Store) await(ctx context.Context, req *request) error {
+	select {
+	case <-req.answered:
+		return req.err
+	default:
+	}
+	select {
+	case <-req.answered:
+		return req.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: stopped waiting: %v", ErrUnknown, ctx.Err())
+	}
+}
+
+// execute runs fn in its turn and joins the queue with what it wrote, or with
+// nothing if only what it read must become durable before its result is shown.
+// Without a request there is nothing to wait for.
+func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, again bool, result error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	tx := &Tx{}
+	tx.store, tx.ctx, tx.tx = s, ctx, tx
+	s.mu.Lock()
+	stopped := s.stopped
+	tx.epoch, tx.version, tx.generation = s.tail, s.tail+1, s.generation
+	s.mu.Unlock()
+	if stopped != nil {
+		return nil, false, stopped
+	}
+	defer tx.finished.Store(true)
+	result = fn(tx)
+	if result == nil {
+		result = tx.spoilt
+	}
+	if result == nil {
+		result = ctx.Err()
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped != nil:
+		return nil, false, s.stopped
+	case tx.generation != s.generation:
+		return nil, true, nil
+	case result == nil && (!tx.local.empty() || len(tx.records) > 0):
+		req = s.requestLocked(tx)
+	case s.pending.empty():
+		return nil, false, result
+	default:
+		req = &request{answered: make(chan struct{})}
+	}
+	s.enqueueLocked(req)
+	return req, false, result
+}
+
+// requestLocked puts what tx wrote into the pending state.
+func (s *Store) requestLocked(tx *Tx) *request {
+	req := &request{records: tx.records, bytes: tx.bytes, answered: make(chan struct{})}
+	if tx.local.empty() {
+		return req
+	}
+	req.epoch, s.tail = tx.version, tx.version
+	for _, key := range tx.local.keys {
+		e := tx.local.entries[key]
+		req.writes = append(req.writes, Write{Key: []byte(key), Value: e.value})
+		if e.change != nil {
+			req.changes = append(req.changes, *e.change)
+		}
+		s.pending.put(key, e)
+	}
+	return req
+}
+
+func (s *Store) enqueueLocked(req *request) {
+	s.queue = append(s.queue, req)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
