@@ -1,14 +1,29 @@
 // Package authz carries a request's identity through the pipeline and decides
 // what it may do.
+//
+// A [Call] is handed to every handler as an explicit parameter. The handler asks
+// [Call.Authorize] for each thing it is about to do and makes its effect through
+// [Commit], which puts the effect and the audit record into one durable commit.
+// The gateway refuses to answer for a handler that succeeded without having
+// asked.
+//
+// What this package promises: no Allow without a policy or grant that says so,
+// an explicit Deny always wins, and a failure to gather what must be known is an
+// error, never a decision. It does not authenticate; whoever makes the Call does.
+// The language and the order of evaluation are package policy's.
 package authz
 
 import (
+	"context"
 	"net/netip"
 	"time"
+
+	"github.com/strongroom/strongroom/internal/policy"
+	"github.com/strongroom/strongroom/internal/wire"
 )
 
-// Call is one request on its way: who asks for what, from where. It is handed to
-// every handler as an explicit parameter. A Call belongs to one goroutine.
+// Call is one request on its way: who asks for what, from where. It belongs to
+// one goroutine and ends with the answer.
 type Call struct {
 	// RequestID is the x-amzn-RequestId of the answer.
 	RequestID string
@@ -21,31 +36,114 @@ type Call struct {
 	Time      time.Time
 	SourceIP  netip.Addr
 	UserAgent string
-	Secure    bool // came over TLS
+	// TLS is nil for plain HTTP.
+	TLS *wire.TLS
+	// Via is the chain of services that the call came through, the first one
+	// first, as host names ("secretsmanager.us-east-1.amazonaws.com"); empty for
+	// a call from the wire.
+	Via []string
+	// Audit collects what the handler adds to the call's audit record.
+	Audit Audit
+
+	pipe       Pipe
+	authorized bool
+	recorded   bool
 }
-
-// PrincipalType says what kind of principal signed a call.
-type PrincipalType uint8
-
-const (
-	Anonymous PrincipalType = iota
-	Root
-	User
-	AssumedRole
-	FederatedUser
-	ServicePrincipal
-)
 
 // Principal is whoever signed a call.
 type Principal struct {
-	Type PrincipalType
-	// Account is the 12-digit account that the principal belongs to.
-	Account string
-	// ARN is the caller's own: of the root, the user, or the role session.
-	ARN string
-	// ID is the unique id: the account id for the root, AIDA… for a user,
-	// AROA…:session for a role session.
-	ID          string
+	policy.Principal
 	AccessKeyID string
 	UserName    string
+}
+
+// Pipe is what the pipeline lends a Call: the directory that its authorisation
+// consults, and the record of it. The gateway provides it.
+type Pipe interface {
+	Directory
+	// Record returns the audit record of a call that is about to succeed with
+	// out.
+	Record(call *Call, out any) []byte
+}
+
+// Directory knows which policies hold for a principal on the identity side.
+type Directory interface {
+	// Policies adds the identity policies, the permissions boundary, the session
+	// policies and the service control policies that hold for p to set. An error
+	// means that they could not be established, and nothing is allowed.
+	Policies(ctx context.Context, p *Principal, set *policy.Policies) error
+}
+
+// Attach binds the call to the pipeline that it runs in.
+func (c *Call) Attach(p Pipe) { c.pipe = p }
+
+// Authorized reports whether the handler has asked Authorize and was allowed.
+func (c *Call) Authorized() bool { return c.authorized }
+
+// Recorded reports whether the call's audit record is durable already, because
+// it went into the commit of its effect.
+func (c *Call) Recorded() bool { return c.recorded }
+
+// CallerAccountIs reports whether the caller belongs to account.
+func (c *Call) CallerAccountIs(account string) bool { return c.Principal.Account == account }
+
+// Audit is what a handler knows about a call that its input and output do not
+// say.
+type Audit struct {
+	Resources []Resource
+	// Response adds members to responseElements; Additional is
+	// additionalEventData. Names are in lowerCamelCase.
+	Response, Additional []Field
+}
+
+// Resource is an entry of a record's resources.
+type Resource struct {
+	Account string
+	Type    string // "AWS::KMS::Key"
+	ARN     string
+}
+
+// Field is a member of a record, with a text value.
+type Field struct{ Name, Value string }
+
+// Resource adds a resource to the record unless it is there already.
+func (a *Audit) Resource(account, typ, arn string) {
+	for i := range a.Resources {
+		if a.Resources[i].ARN == arn {
+			return
+		}
+	}
+	a.Resources = append(a.Resources, Resource{Account: account, Type: typ, ARN: arn})
+}
+
+// SetResponse sets a member of responseElements.
+func (a *Audit) SetResponse(name, value string) { a.Response = set(a.Response, name, value) }
+
+// SetAdditional sets a member of additionalEventData.
+func (a *Audit) SetAdditional(name, value string) { a.Additional = set(a.Additional, name, value) }
+
+func set(fields []Field, name, value string) []Field {
+	for i := range fields {
+		if fields[i].Name == name {
+			fields[i].Value = value
+			return fields
+		}
+	}
+	return append(fields, Field{name, value})
+}
+
+// Derive returns the call that the service of c makes for c's caller on another
+// service: same principal, a request id of its own, and c's service at the end of
+// Via.
+func (c *Call) Derive(service, operation, action, requestID string) *Call {
+	host := c.Service + "." + c.Region + ".amazonaws.com"
+	return &Call{
+		RequestID: requestID,
+		Service:   service, Operation: operation, Action: action,
+		Principal: c.Principal,
+		Partition: c.Partition, Region: c.Region,
+		Time:     c.Time,
+		SourceIP: c.SourceIP, UserAgent: c.UserAgent, TLS: c.TLS,
+		Via: append(append([]string(nil), c.Via...), host),
+	}
 }

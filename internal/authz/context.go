@@ -1,0 +1,103 @@
+package authz
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/policy"
+)
+
+// callContext answers the global condition keys from a call and leaves the rest
+// to the service.
+//
+// Keys come in lower case. A key that it does not know is absent, which is what
+// AWS has for a key that is not in the request context.
+type callContext struct {
+	call            *Call
+	resourceAccount string
+	service         policy.Context
+}
+
+func (x callContext) Values(key string) ([]string, bool) {
+	name, global := strings.CutPrefix(key, "aws:")
+	if !global {
+		return x.fromService(key)
+	}
+	c := x.call
+	switch name {
+	case "principalarn":
+		// Of a role session it is the role's ARN, not the session's.
+		if c.Principal.RoleARN != "" {
+			return one(c.Principal.RoleARN)
+		}
+		return one(c.Principal.ARN)
+	case "principalaccount":
+		return one(c.Principal.Account)
+	case "principaltype":
+		return one(principalTypes[c.Principal.Type])
+	case "principalisawsservice":
+		return one(strconv.FormatBool(c.Principal.Type == policy.Service))
+	case "principalservicename":
+		return one(c.Principal.Service)
+	case "userid":
+		return one(c.Principal.ID)
+	case "username":
+		return one(c.Principal.UserName)
+	case "requestedregion":
+		return one(c.Region)
+	case "resourceaccount":
+		return one(x.resourceAccount)
+	case "sourceip":
+		if len(c.Via) > 0 || !c.SourceIP.IsValid() {
+			return nil, false
+		}
+		return one(c.SourceIP.String())
+	case "securetransport":
+		return one(strconv.FormatBool(c.TLS != nil))
+	case "currenttime":
+		return one(c.Time.UTC().Format(time.RFC3339))
+	case "epochtime":
+		return one(strconv.FormatInt(c.Time.Unix(), 10))
+	case "useragent":
+		return one(c.UserAgent)
+	case "viaawsservice":
+		return one(strconv.FormatBool(len(c.Via) > 0))
+	case "calledvia":
+		return c.Via, len(c.Via) > 0
+	case "calledviafirst":
+		if len(c.Via) > 0 {
+			return one(c.Via[0])
+		}
+		return nil, false
+	case "calledvialast":
+		if len(c.Via) > 0 {
+			return one(c.Via[len(c.Via)-1])
+		}
+		return nil, false
+	}
+	return x.fromService(key)
+}
+
+func (x callContext) fromService(key string) ([]string, bool) {
+	if x.service == nil {
+		return nil, false
+	}
+	return x.service.Values(key)
+}
+
+// one is a single value; an empty one is an absent key.
+func one(value string) ([]string, bool) {
+	if value == "" {
+		return nil, false
+	}
+	return []string{value}, true
+}
+
+var principalTypes = map[policy.PrincipalType]string{
+	policy.Root:          "Account",
+	policy.User:          "User",
+	policy.AssumedRole:   "AssumedRole",
+	policy.FederatedUser: "FederatedUser",
+	policy.Anonymous:     "Anonymous",
+}
