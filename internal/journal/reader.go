@@ -277,3 +277,13 @@ func (r *Reader) open(f *frame) (*opened, error) {
 	}
 	return f.open(key)
 }
+
+// From calls fn for each record of the frames with number seq or higher, in
+// order, until fn returns an error, which it returns.
+func (r *Reader) From(ctx context.Context, seq uint64, fn func(Entry) error) error {
+	last, err := r.last(ctx)
+	if last == nil || err != nil || seq > last.seq {
+		return err
+	}
+	return r.between(ctx, seq, last.seq, func(f *frame) error { return r.each(f, 0, fn) })
+}
