@@ -1,0 +1,180 @@
+// Package gateway is the one way in: every call, from the wire or from one
+// service to another, goes through the same pipeline.
+//
+//	route → authenticate → decode and validate → authorise → act → record → answer
+//
+// What it promises: no handler runs for a request whose signature does not hold;
+// no answer of an operation leaves before its audit record is on stable storage;
+// no handler answers without having asked for permission. What was refused before
+// it was known who asks is counted, not recorded, so that nobody can fill the
+// disk from outside.
+package gateway
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/operation"
+	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/wire"
+)
+
+// Config is what the gateway needs.
+type Config struct {
+	// Services are the tables that it serves; at least one.
+	Services []*operation.Service
+	// Regions are those of the deployment; a credential scope names one of them.
+	Regions []string
+	// Authenticator must be set.
+	Authenticator Authenticator
+	// Directory must be set.
+	Directory authz.Directory
+	// Store must be set: records of calls that change nothing are appended to it.
+	Store *store.Store
+	// Clock must be set: what calls and records are dated by.
+	Clock clock.Clock
+	// Rand must be set: request ids and event ids come from it.
+	Rand io.Reader
+	// Log must be set.
+	Log *slog.Logger
+	// Ready tells whether the server can serve; if nil, it always can.
+	Ready func() error
+	// Local answers requests for paths under /_strongroom/, which are no AWS
+	// calls; if nil, there are none.
+	Local func(req *wire.Request, resp *wire.Response) bool
+	// Disturb may delay a call or fail it before it runs; if nil, none is. Only
+	// dev servers set it.
+	Disturb func(ctx context.Context, call *authz.Call) error
+}
+
+// Gateway serves the AWS wire. It is safe for concurrent use.
+type Gateway struct {
+	Config
+	routes   router
+	refusals refusals
+}
+
+// New returns a gateway.
+func New(cfg Config) *Gateway {
+	return &Gateway{Config: cfg, routes: newRouter(cfg.Services), refusals: refusals{log: cfg.Log, clock: cfg.Clock}}
+}
+
+// Serve answers one request.
+func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Response) {
+	if g.serveLocal(req, resp) {
+		return
+	}
+	id, err := newUUID(g.Rand)
+	if err != nil {
+		g.Log.Error("no randomness for a request id", "error", err)
+		resp.Status = http.StatusInternalServerError
+		return
+	}
+	resp.Headers = append(resp.Headers, wire.Header{Name: "x-amzn-RequestId", Value: id})
+
+	r, err := g.routes.route(req)
+	if err != nil {
+		g.refuse(resp, &r, id, err)
+		return
+	}
+	identity, err := g.authenticate(ctx, req, &r)
+	if err != nil {
+		g.refuse(resp, &r, id, err)
+		return
+	}
+	row := r.service.Lookup(r.operation)
+	if row == nil {
+		g.refuse(resp, &r, id, errUnknownOperation)
+		return
+	}
+	call := g.newCall(req, &r, row, identity, id)
+	out, err := g.serve(ctx, call, r.service, row, func() (any, error) { return g.decode(row, r.body) })
+	if err != nil {
+		g.render(resp, &r, id, err)
+		return
+	}
+	resp.Status = http.StatusOK
+	resp.ContentType, resp.Body = g.encode(r.service, row, id, out)
+}
+
+// decode parses and validates a body.
+func (g *Gateway) decode(row *operation.Row, body []byte) (any, error) {
+	if len(body) > row.BodyLimit {
+		return nil, errTooLarge
+	}
+	return row.Decode(body)
+}
+
+func (g *Gateway) encode(s *operation.Service, row *operation.Row, requestID string, out any) (contentType string, body []byte) {
+	body = row.Encode(nil, out)
+	if s.Protocol == wire.AWSQuery {
+		body = wire.AppendQueryAnswer(nil, row.Name, s.XMLNamespace, requestID, body)
+	}
+	return s.Protocol.ContentType(), body
+}
+
+// newUUID returns a random UUID (RFC 9562 §5.4) in text.
+func newUUID(rand io.Reader) (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		return "", err
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[:8], b[:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:], b[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:]), nil
+}
+
+// serveLocal answers what is no AWS call: health, and what Config.Local does.
+func (g *Gateway) serveLocal(req *wire.Request, resp *wire.Response) bool {
+	switch req.Target {
+	case "/healthz":
+		if req.Method != http.MethodGet && req.Method != http.MethodHead {
+			return false
+		}
+		plain(resp, http.StatusOK, "ok\n")
+		return true
+	case "/readyz":
+		if req.Method != http.MethodGet && req.Method != http.MethodHead {
+			return false
+		}
+		if g.Ready != nil {
+			if err := g.Ready(); err != nil {
+				plain(resp, http.StatusServiceUnavailable, "not ready: "+readyText(err)+"\n")
+				return true
+			}
+		}
+		plain(resp, http.StatusOK, "ok\n")
+		return true
+	}
+	return g.Local != nil && g.Local(req, resp)
+}
+
+// readyText says no more to strangers than which of the known conditions holds.
+func readyText(err error) string {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return "not enough free space"
+	case errors.Is(err, store.ErrStopped):
+		return "the store has stopped"
+	}
+	return "see the log"
+}
+
+func plain(resp *wire.Response, status int, text string) {
+	resp.Status = status
+	resp.ContentType = "text/plain; charset=utf-8"
+	resp.Body = []byte(text)
+}

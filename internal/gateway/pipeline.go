@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/operation"
+	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/wire"
+)
+
+func (g *Gateway) newCall(req *wire.Request, r *routed, row *operation.Row, who authz.Principal, id string) *authz.Call {
+	region := r.signature.Scope.Region
+	agent, _ := req.Header("User-Agent")
+	call := &authz.Call{
+		RequestID: id,
+		Service:   r.service.Name,
+		Operation: row.Name,
+		Action:    row.Action,
+		Principal: who,
+		Partition: authz.PartitionOf(region),
+		Region:    region,
+		Time:      g.Clock.Now(),
+		SourceIP:  req.Remote.Addr().Unmap(),
+		UserAgent: strings.Clone(agent),
+		TLS:       req.TLS,
+	}
+	// The principal may carry strings of the request's own, which end with it.
+	call.Principal.AccessKeyID = strings.Clone(who.AccessKeyID)
+	call.Region = strings.Clone(region)
+	return call
+}
+
+// pipe is what one call borrows from the gateway.
+type pipe struct {
+	authz.Directory
+	gateway *Gateway
+	service *operation.Service
+	row     *operation.Row
+	in      any
+	eventID [16]byte
+}
+
+func (p *pipe) Record(call *authz.Call, out any) []byte {
+	return p.gateway.record(p, call, out, nil)
+}
+
+// errUnasked means that a handler has answered without asking for permission.
+var errUnasked = errors.New("gateway: the handler answered without having asked for permission")
+
+// serve takes an authenticated call through the pipeline: input decodes and
+// validates, the handler authorises and acts, and the record is durable before
+// serve returns.
+func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Service, row *operation.Row, input func() (any, error)) (any, error) {
+	p := &pipe{Directory: g.Directory, gateway: g, service: s, row: row}
+	if _, err := io.ReadFull(g.Rand, p.eventID[:]); err != nil {
+		return nil, fmt.Errorf("gateway: no randomness for an event id: %w", err)
+	}
+	call.Attach(p)
+	out, err := g.act(ctx, call, p, input)
+	if call.Recorded() {
+		// The effect and its record are durable: nothing may turn the answer into
+		// a refusal any more.
+		if err != nil {
+			g.Log.Error("a handler failed after its commit", "requestId", call.RequestID, "operation", row.Name, "error", err)
+		}
+		return out, err
+	}
+	if errors.Is(err, store.ErrUnknown) {
+		// If the commit did happen, it holds the record of a success. A second
+		// record would contradict it.
+		return nil, err
+	}
+	refusal := asRefusal(err)
+	if recordErr := g.Store.Append(ctx, g.record(p, call, out, refusal)); recordErr != nil {
+		return nil, errors.Join(recordErr, dropCode(err))
+	}
+	return out, err
+}
+
+func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func() (any, error)) (any, error) {
+	in, err := input()
+	if err != nil {
+		return nil, err
+	}
+	p.in = in
+	if g.Disturb != nil {
+		if err := g.Disturb(ctx, call); err != nil {
+			return nil, err
+		}
+	}
+	out, err := p.row.Invoke(ctx, call, in)
+	if err != nil {
+		return nil, err
+	}
+	if !call.Authorized() {
+		return nil, errUnasked
+	}
+	return out, nil
+}
+
+// Invoke makes a call of one service on another, for the caller of parent: it is
+// validated, authorised and recorded like any other, with the calling service in
+// kms:ViaService and aws:CalledVia. Never from inside a commit.
+func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name string, in any) (any, error) {
+	s := g.routes.bySigningName[service]
+	if s == nil {
+		return nil, fmt.Errorf("gateway: no service %q", service)
+	}
+	row := s.Lookup(name)
+	if row == nil {
+		return nil, fmt.Errorf("gateway: %s has no operation %q", service, name)
+	}
+	id, err := newUUID(g.Rand)
+	if err != nil {
+		return nil, err
+	}
+	return g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, id), s, row, func() (any, error) {
+		if v, ok := in.(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return nil, err
+			}
+		}
+		return in, nil
+	})
+}
+
+// asRefusal is the error that the record shows.
+func asRefusal(err error) *awserr.Error {
+	if err == nil {
+		return nil
+	}
+	var refusal *awserr.Error
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return publicError(err)
+}
+
+// publicError is what a caller learns of an error that has no code of its own.
+// All of them may be retried.
+func publicError(err error) *awserr.Error {
+	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStopped) || errors.Is(err, store.ErrUnknown) {
+		return &awserr.Error{
+			Code:    "ServiceUnavailableException",
+			Message: "The service cannot make this request durable at the moment. Retry it.",
+			Status:  http.StatusServiceUnavailable,
+			Fault:   awserr.Server,
+		}
+	}
+	return awserr.Internal()
+}
+
+// dropCode keeps what went wrong for the log and takes away the code: an answer
+// whose record could not be made durable is none.
+func dropCode(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(err.Error())
+}

@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/policy"
+	"github.com/strongroom/strongroom/internal/wire"
+)
+
+// record renders the audit record of a call: of one that succeeds with out, or of
+// one that is refused.
+func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+	r := journal.Record{
+		UserIdentity:       identityOf(call),
+		EventTime:          call.Time,
+		EventSource:        p.service.EventSource,
+		EventName:          p.row.Name,
+		AWSRegion:          call.Region,
+		UserAgent:          call.UserAgent,
+		RequestID:          call.RequestID,
+		EventID:            journal.NewUUID(p.eventID),
+		ReadOnly:           p.row.ReadOnly,
+		EventType:          journal.AwsApiCall,
+		RecipientAccountID: call.Principal.Account,
+	}
+	if call.SourceIP.IsValid() {
+		r.SourceIPAddress = call.SourceIP.String()
+	}
+	if n := len(call.Via); n > 0 {
+		r.SourceIPAddress, r.UserAgent = call.Via[n-1], call.Via[n-1]
+	}
+	if call.TLS != nil {
+		r.TLSDetails = &journal.TLSDetails{
+			TLSVersion:               call.TLS.Version,
+			CipherSuite:              call.TLS.CipherSuite,
+			ClientProvidedHostHeader: call.TLS.ServerName,
+		}
+	}
+	if p.in != nil {
+		r.RequestParameters = p.row.AuditRequest(nil, p.in)
+	}
+	if refusal != nil {
+		r.ErrorCode, r.ErrorMessage = refusal.Code, refusal.Message
+	} else {
+		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
+		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
+	}
+	for _, resource := range call.Audit.Resources {
+		r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
+	}
+	return r.AppendJSON(nil)
+}
+
+var identityTypes = map[policy.PrincipalType]string{
+	policy.Root:          "Root",
+	policy.User:          "IAMUser",
+	policy.AssumedRole:   "AssumedRole",
+	policy.FederatedUser: "FederatedUser",
+	policy.Service:       "AWSService",
+}
+
+func identityOf(call *authz.Call) journal.UserIdentity {
+	p := &call.Principal
+	id := journal.UserIdentity{
+		Type:        identityTypes[p.Type],
+		PrincipalID: p.ID,
+		ARN:         p.ARN,
+		AccountID:   p.Account,
+		AccessKeyID: p.AccessKeyID,
+		UserName:    p.UserName,
+	}
+	if n := len(call.Via); n > 0 {
+		id.InvokedBy = call.Via[n-1]
+	}
+	return id
+}
+
+// withFields adds members to a JSON object; to none, it makes one. Without fields
+// it returns the value as it is.
+func withFields(object []byte, fields []authz.Field) []byte {
+	if len(fields) == 0 {
+		return object
+	}
+	if n := len(object); n > 2 && object[n-1] == '}' {
+		object = append(object[:n-1], ',')
+	} else {
+		object = []byte{'{'}
+	}
+	for i, f := range fields {
+		if i > 0 {
+			object = append(object, ',')
+		}
+		object = wire.AppendString(object, f.Name)
+		object = append(object, ':')
+		object = wire.AppendString(object, f.Value)
+	}
+	return append(object, '}')
+}

@@ -1,0 +1,46 @@
+package gateway
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/clock"
+)
+
+// refusals counts what was refused before it was known who asks, and says it in
+// the log at most once a minute, so that neither the disk nor the log can be
+// filled from outside.
+type refusals struct {
+	log   *slog.Logger
+	clock clock.Clock
+
+	mu     sync.Mutex
+	counts map[string]int
+	said   time.Time
+}
+
+const refusalsEvery = time.Minute
+
+func (r *refusals) count(code string) {
+	if code == "" {
+		code = "InternalFailure"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]int{}
+	}
+	r.counts[code]++
+	now := r.clock.Now()
+	if now.Sub(r.said) < refusalsEvery && now.After(r.said) {
+		return
+	}
+	args := make([]any, 0, 2*len(r.counts))
+	for code, n := range r.counts {
+		args = append(args, slog.Int(code, n))
+	}
+	r.log.Warn("requests were refused before authentication", slog.Group("refused", args...))
+	r.said = now
+	clear(r.counts)
+}
