@@ -1,0 +1,162 @@
+package kms
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// CreateKey makes a key. Every call makes one: there is no idempotency token.
+func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.CreateKeyInput) (*api.CreateKeyOutput, error) {
+	conditions := createConditions(in)
+	if err := s.mayInAccount(ctx, call, "", "*", conditions); err != nil {
+		return nil, err
+	}
+	tags, err := newTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	if len(tags) > 0 {
+		if err := s.mayInAccount(ctx, call, "kms:TagResource", "*", conditions); err != nil {
+			return nil, err
+		}
+	}
+	record, err := newKeyRecord(call, in)
+	if err != nil {
+		return nil, err
+	}
+	record.Tags = tags
+	if record.ID, err = s.newKeyID(); err != nil {
+		return nil, err
+	}
+	if record.Policy, err = s.newPolicy(ctx, call, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		return nil, err
+	}
+	material, err := s.Keyring.Generate(ctx, record.ID, keyring.SymmetricDefault)
+	if err != nil {
+		return nil, err
+	}
+	record.Materials = []keyring.Material{material}
+	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
+		k, err := newKey(record, call.Partition, 0)
+		if err != nil {
+			return nil, err
+		}
+		if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, record); err != nil {
+			return nil, err
+		}
+		if err := ownerRecords.Put(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account}); err != nil {
+			return nil, err
+		}
+		call.Audit.Resource(k.Account, keyResource, k.ARN)
+		return &api.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
+	})
+}
+
+// newKeyRecord checks what kind of key is asked for, and describes it.
+func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
+	var none keyRecord
+	spec := in.KeySpec
+	if in.CustomerMasterKeySpec != "" {
+		if in.KeySpec != "" {
+			return none, awserr.Validation("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+		}
+		spec = api.KeySpec(in.CustomerMasterKeySpec)
+	}
+	if spec == "" {
+		spec = api.KeySpecSymmetricDefault
+	}
+	use := in.KeyUsage
+	if use == "" {
+		if spec != api.KeySpecSymmetricDefault {
+			return none, awserr.Validation("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+		}
+		use = api.KeyUsageTypeEncryptDecrypt
+	}
+	row := specOf(spec)
+	if row == nil {
+		return none, api.UnsupportedOperationException(fmt.Sprintf("KeySpec %s is not supported yet.", spec))
+	}
+	if row.algorithms(use) == nil {
+		return none, awserr.Validationf("KeyUsage %s is not compatible with KeySpec %s", use, spec)
+	}
+	origin := in.Origin
+	if origin == "" {
+		origin = api.OriginTypeAwsKms
+	}
+	if origin != api.OriginTypeAwsKms || in.CustomKeyStoreId != "" || in.XksKeyId != "" {
+		return none, api.UnsupportedOperationException(fmt.Sprintf("Keys with origin %s, and keys in custom key stores, are not supported yet.", origin))
+	}
+	if in.MultiRegion != nil && *in.MultiRegion {
+		return none, api.UnsupportedOperationException("Multi-Region keys are not supported yet.")
+	}
+	record := keyRecord{
+		Account: call.Principal.Account,
+		Region:  call.Region,
+		Created: call.Time,
+		Spec:    spec,
+		Usage:   use,
+		Origin:  origin,
+		State:   api.KeyStateEnabled,
+	}
+	if in.Description != nil {
+		record.Description = *in.Description
+	}
+	return record, nil
+}
+
+// newKeyID returns a random UUID (RFC 9562 §5.4).
+func (s *Service) newKeyID() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(s.Rand, b[:]); err != nil {
+		return "", err
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:], nil
+}
+
+// createConditions answers the condition keys of CreateKey; a parameter that is
+// left out counts with its default.
+func createConditions(in *api.CreateKeyInput) conditionMap {
+	spec := string(in.KeySpec)
+	if spec == "" {
+		spec = string(in.CustomerMasterKeySpec)
+	}
+	if spec == "" {
+		spec = string(api.KeySpecSymmetricDefault)
+	}
+	m := conditionMap{
+		"keyspec":                        {spec},
+		"customermasterkeyspec":          {spec},
+		"keyusage":                       {stringOr(string(in.KeyUsage), string(api.KeyUsageTypeEncryptDecrypt))},
+		"keyorigin":                      {stringOr(string(in.Origin), string(api.OriginTypeAwsKms))},
+		"multiregion":                    {boolText(in.MultiRegion != nil && *in.MultiRegion)},
+		"bypasspolicylockoutsafetycheck": {boolText(in.BypassPolicyLockoutSafetyCheck)},
+	}
+	m["customermasterkeyusage"] = m["keyusage"]
+	m.addTags(in.Tags)
+	return m
+}
+
+func stringOr(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func boolText(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}

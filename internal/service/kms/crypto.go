@@ -1,0 +1,110 @@
+package kms
+
+import (
+	"errors"
+	"strings"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/keyring"
+)
+
+// usable checks that the key can do what a cryptographic operation asks, in AWS's
+// order: usage, state, algorithm (kms.md §3).
+func (k *key) usable(operation string, usage api.KeyUsageType, algorithm string) error {
+	if k.Usage != usage {
+		return api.InvalidKeyUsageException(k.ARN + " key usage is " + string(k.Usage) + " which is not valid for " + operation + ".")
+	}
+	if refused := k.admits(cryptographic); refused != nil {
+		return refused
+	}
+	for _, known := range k.spec.algorithms(usage) {
+		if known == algorithm {
+			return nil
+		}
+	}
+	return api.InvalidKeyUsageException("Algorithm " + algorithm + " is incompatible with key spec " + string(k.Spec) + ".")
+}
+
+// orDefault fills in the algorithm that a request left out, so that its audit
+// record shows it as well, and returns it.
+func orDefault(algorithm *api.EncryptionAlgorithmSpec) string {
+	if *algorithm == "" {
+		*algorithm = api.EncryptionAlgorithmSpecSymmetricDefault
+	}
+	return string(*algorithm)
+}
+
+// checkGrantTokens refuses every grant token: this deployment has not issued any
+// as long as it has no grants.
+func checkGrantTokens(tokens []string) error {
+	if len(tokens) > 0 {
+		return api.InvalidGrantTokenException("")
+	}
+	return nil
+}
+
+// errDryRun is the answer to a dry run that would have succeeded.
+func dryRun(asked *bool) error {
+	if asked != nil && *asked {
+		return api.DryRunOperationException("The request would have succeeded, but the DryRun option is set.")
+	}
+	return nil
+}
+
+// fromKeyring turns the keyring's refusals into the exceptions that say no more
+// than AWS's do.
+func fromKeyring(err error) error {
+	switch {
+	case errors.Is(err, keyring.ErrInvalidCiphertext):
+		return api.InvalidCiphertextException("")
+	case errors.Is(err, keyring.ErrContextTooLarge):
+		return awserr.Validation("The encryption context is too large.")
+	}
+	return err
+}
+
+// cryptoConditions answers the condition keys of cryptographic operations.
+type cryptoConditions struct {
+	call      *authz.Call
+	context   map[string]string
+	algorithm string
+	// sameKey is set for ReEncrypt.
+	sameKey *bool
+}
+
+const contextPrefix = "encryptioncontext:"
+
+func (c *cryptoConditions) condition(key string) ([]string, bool) {
+	if name, ok := strings.CutPrefix(key, contextPrefix); ok {
+		// Names of an encryption context compare without regard to case in
+		// condition keys, though the ciphertext is bound to their exact form.
+		var values []string
+		for k, v := range c.context {
+			if strings.EqualFold(k, name) {
+				values = append(values, v)
+			}
+		}
+		return values, len(values) > 0
+	}
+	switch key {
+	case "encryptioncontextkeys":
+		names := make([]string, 0, len(c.context))
+		for k := range c.context {
+			names = append(names, k)
+		}
+		return names, len(names) > 0
+	case "encryptionalgorithm":
+		return []string{c.algorithm}, c.algorithm != ""
+	case "reencryptonsamekey":
+		if c.sameKey == nil {
+			return nil, false
+		}
+		if *c.sameKey {
+			return []string{"true"}, true
+		}
+		return []string{"false"}, true
+	}
+	return nil, false
+}

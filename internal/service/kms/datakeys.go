@@ -1,0 +1,139 @@
+package kms
+
+import (
+	"context"
+	"io"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+// errRecipient is the answer to requests that carry an attestation document.
+var errRecipient = api.UnsupportedOperationException("The Recipient parameter is not supported yet.")
+
+// GenerateDataKey returns fresh random bytes in the clear and encrypted under a
+// key.
+func (s *Service) GenerateDataKey(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyInput) (*api.GenerateDataKeyOutput, error) {
+	if in.Recipient != nil {
+		return nil, errRecipient
+	}
+	made, err := s.dataKey(ctx, call, &dataKeyRequest{
+		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeySpec, bytes: in.NumberOfBytes,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.GenerateDataKeyOutput{
+		CiphertextBlob: made.blob,
+		Plaintext:      made.plaintext,
+		KeyId:          made.key.ARN,
+		KeyMaterialId:  made.material,
+	}, nil
+}
+
+// GenerateDataKeyWithoutPlaintext is GenerateDataKey for those who will decrypt
+// the data key when they need it.
+func (s *Service) GenerateDataKeyWithoutPlaintext(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyWithoutPlaintextInput) (*api.GenerateDataKeyWithoutPlaintextOutput, error) {
+	made, err := s.dataKey(ctx, call, &dataKeyRequest{
+		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeySpec, bytes: in.NumberOfBytes,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	made.plaintext.Wipe()
+	return &api.GenerateDataKeyWithoutPlaintextOutput{
+		CiphertextBlob: made.blob,
+		KeyId:          made.key.ARN,
+		KeyMaterialId:  made.material,
+	}, nil
+}
+
+type dataKeyRequest struct {
+	keyID       string
+	context     map[string]string
+	spec        api.DataKeySpec
+	bytes       *int32
+	grantTokens []string
+	dryRun      *bool
+}
+
+type dataKey struct {
+	plaintext secret.Bytes
+	blob      []byte
+	key       found
+	material  string
+}
+
+func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequest) (*dataKey, error) {
+	k, err := s.find(ctx, call, in.keyID, keysAndAliases)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkGrantTokens(in.grantTokens); err != nil {
+		return nil, err
+	}
+	algorithm := string(api.EncryptionAlgorithmSpecSymmetricDefault)
+	if err := s.may(ctx, call, need{key: k, conditions: &cryptoConditions{context: in.context, algorithm: algorithm}}); err != nil {
+		return nil, err
+	}
+	length, err := in.length()
+	if err != nil {
+		return nil, err
+	}
+	if err := k.usable(call.Operation, api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+		return nil, err
+	}
+	plaintext := make(secret.Bytes, length)
+	if _, err := io.ReadFull(s.Rand, plaintext); err != nil {
+		return nil, err
+	}
+	ref := k.ref()
+	blob, err := s.Keyring.Encrypt(ctx, ref, plaintext, in.context)
+	if err == nil {
+		err = dryRun(in.dryRun)
+	}
+	if err != nil {
+		plaintext.Wipe()
+		return nil, fromKeyring(err)
+	}
+	call.Audit.SetAdditional("keyMaterialId", ref.Current.ID)
+	return &dataKey{plaintext: plaintext, blob: blob, key: k, material: ref.Current.ID}, nil
+}
+
+func (in *dataKeyRequest) length() (int, error) {
+	switch {
+	case (in.spec == "") == (in.bytes == nil):
+		return 0, awserr.Validation("Please specify either number of bytes or key spec.")
+	case in.bytes != nil:
+		return int(*in.bytes), nil
+	case in.spec == api.DataKeySpecAes128:
+		return 16, nil
+	default:
+		return 32, nil
+	}
+}
+
+// GenerateRandom returns 1 to 1,024 random bytes.
+func (s *Service) GenerateRandom(ctx context.Context, call *authz.Call, in *api.GenerateRandomInput) (*api.GenerateRandomOutput, error) {
+	if in.NumberOfBytes == nil {
+		return nil, awserr.Validation("NumberOfBytes is required.")
+	}
+	if err := s.mayInAccount(ctx, call, "", "*", nil); err != nil {
+		return nil, err
+	}
+	if in.Recipient != nil {
+		return nil, errRecipient
+	}
+	if in.CustomKeyStoreId != "" {
+		return nil, api.CustomKeyStoreNotFoundException("")
+	}
+	random := make(secret.Bytes, *in.NumberOfBytes)
+	if _, err := io.ReadFull(s.Rand, random); err != nil {
+		return nil, err
+	}
+	return &api.GenerateRandomOutput{Plaintext: random}, nil
+}

@@ -1,0 +1,126 @@
+package kms
+
+import (
+	"context"
+	"errors"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// Decrypt opens what Encrypt, ReEncrypt or one of the GenerateDataKey operations
+// made.
+func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.DecryptInput) (*api.DecryptOutput, error) {
+	algorithm := orDefault(&in.EncryptionAlgorithm)
+	if len(in.DryRunModifiers) > 0 {
+		return nil, api.UnsupportedOperationException("DryRunModifiers are not supported yet.")
+	}
+	if in.Recipient != nil {
+		return nil, errRecipient
+	}
+	if in.CiphertextBlob == nil {
+		return nil, awserr.Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
+	}
+	if algorithm != string(api.EncryptionAlgorithmSpecSymmetricDefault) && in.KeyId == "" {
+		return nil, awserr.Validation("KeyId must not be null")
+	}
+	from := source{
+		blob: in.CiphertextBlob, keyID: in.KeyId, context: in.EncryptionContext,
+		algorithm: algorithm, grantTokens: in.GrantTokens, operation: "Decrypt", action: "kms:Decrypt",
+	}
+	plaintext, k, material, err := s.open(ctx, call, &from)
+	if err != nil {
+		return nil, err
+	}
+	in.KeyId = k.ARN // which is what the audit record shows
+	call.Audit.SetAdditional("keyMaterialId", material)
+	if err := dryRun(in.DryRun); err != nil {
+		plaintext.Wipe()
+		return nil, err
+	}
+	return &api.DecryptOutput{
+		KeyId:               k.ARN,
+		Plaintext:           plaintext,
+		EncryptionAlgorithm: api.EncryptionAlgorithmSpec(algorithm),
+		KeyMaterialId:       material,
+	}, nil
+}
+
+// source is a ciphertext that Decrypt or ReEncrypt is asked to open.
+type source struct {
+	blob        []byte
+	keyID       string // as the caller named it; may be empty
+	context     map[string]string
+	algorithm   string
+	grantTokens []string
+	operation   string
+	action      string
+	sameKey     func(k *key) *bool
+}
+
+// open finds the key of a ciphertext, asks for permission and decrypts. The blob
+// is parsed before anything is looked up, and a key that the caller names must be
+// the one that the blob names, whatever that key's usage or state (kms.md §3).
+func (s *Service) open(ctx context.Context, call *authz.Call, from *source) (secret.Bytes, found, string, error) {
+	fail := func(err error) (secret.Bytes, found, string, error) { return nil, found{}, "", err }
+	symmetricAlgorithm := from.algorithm == string(api.EncryptionAlgorithmSpecSymmetricDefault)
+	var header keyring.Header
+	if symmetricAlgorithm {
+		var err error
+		if header, err = keyring.ParseCiphertext(from.blob); err != nil {
+			return fail(fromKeyring(err))
+		}
+	}
+	k, unnamed, err := s.keyOfCiphertext(ctx, call, from, header.KeyID)
+	if err != nil {
+		return fail(err)
+	}
+	if err := checkGrantTokens(from.grantTokens); err != nil {
+		return fail(err)
+	}
+	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm}
+	if from.sameKey != nil {
+		conditions.sameKey = from.sameKey(k.key)
+	}
+	if err := s.may(ctx, call, need{action: from.action, key: k, conditions: conditions, unnamed: unnamed}); err != nil {
+		return fail(err)
+	}
+	if symmetricAlgorithm && k.ID != header.KeyID {
+		return fail(api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation."))
+	}
+	if err := k.usable(from.operation, api.KeyUsageTypeEncryptDecrypt, from.algorithm); err != nil {
+		return fail(err)
+	}
+	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), from.blob, from.context)
+	if err != nil {
+		return fail(fromKeyring(err))
+	}
+	return plaintext, k, header.MaterialID, nil
+}
+
+// keyOfCiphertext finds the key that the caller names or, without a name, the one
+// that the blob names. unnamed is how a denial speaks of a key that the caller did
+// not name.
+func (s *Service) keyOfCiphertext(ctx context.Context, call *authz.Call, from *source, headerKeyID string) (k found, unnamed string, err error) {
+	if from.keyID != "" {
+		k, err = s.find(ctx, call, from.keyID, keysAndAliases)
+		return k, "", err
+	}
+	unnamed = "the resource associated with this ciphertext"
+	account, err := s.owners.Get(ctx, regionScope(call.Region), headerKeyID)
+	if err == nil {
+		k.key, err = s.keys.Get(ctx, scope(account, call.Region), headerKeyID)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return found{}, "", call.DeniedUnseen(from.action, unnamed)
+	}
+	if err != nil {
+		return found{}, "", err
+	}
+	call.Audit.Resource(k.Account, keyResource, k.ARN)
+	return k, unnamed, nil
+}

@@ -1,0 +1,39 @@
+package kms
+
+import (
+	"context"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+)
+
+// Encrypt encrypts up to 4,096 bytes under a key.
+func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.EncryptInput) (*api.EncryptOutput, error) {
+	algorithm := orDefault(&in.EncryptionAlgorithm)
+	k, err := s.find(ctx, call, in.KeyId, keysAndAliases)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkGrantTokens(in.GrantTokens); err != nil {
+		return nil, err
+	}
+	conditions := &cryptoConditions{context: in.EncryptionContext, algorithm: algorithm}
+	if err := s.may(ctx, call, need{key: k, conditions: conditions}); err != nil {
+		return nil, err
+	}
+	if err := k.usable("Encrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+		return nil, err
+	}
+	blob, err := s.Keyring.Encrypt(ctx, k.ref(), in.Plaintext, in.EncryptionContext)
+	if err != nil {
+		return nil, fromKeyring(err)
+	}
+	if err := dryRun(in.DryRun); err != nil {
+		return nil, err
+	}
+	return &api.EncryptOutput{
+		CiphertextBlob:      blob,
+		KeyId:               k.ARN,
+		EncryptionAlgorithm: api.EncryptionAlgorithmSpec(algorithm),
+	}, nil
+}

@@ -1,0 +1,78 @@
+package kms
+
+import (
+	"fmt"
+	"strings"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/policy"
+)
+
+// key is a key record made ready for use. It is shared between calls and never
+// changed.
+type key struct {
+	keyRecord
+	ARN string
+	// Version is the store's version of the record that it was made from.
+	Version uint64
+
+	policy *policy.Source
+	spec   *keySpec
+}
+
+func newKey(record keyRecord, partition string, version uint64) (*key, error) {
+	arn := keyARN(partition, record.Region, record.Account, record.ID)
+	document, err := policy.Parse([]byte(record.Policy), policy.KeyPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("kms: the stored policy of %s: %w", arn, err)
+	}
+	spec := specOf(record.Spec)
+	if spec == nil {
+		return nil, fmt.Errorf("kms: %s has the key spec %q, which this version does not know", arn, record.Spec)
+	}
+	return &key{
+		keyRecord: record,
+		ARN:       arn,
+		Version:   version,
+		policy:    &policy.Source{Name: "key policy of " + arn, Document: document},
+		spec:      spec,
+	}, nil
+}
+
+// current is the material that new ciphertexts are made with.
+func (k *key) current() keyring.Material { return k.Materials[len(k.Materials)-1] }
+
+// ref is how the keyring is told which key to use.
+func (k *key) ref() keyring.KeyRef {
+	last := len(k.Materials) - 1
+	return keyring.KeyRef{KeyID: k.ID, Current: k.Materials[last], Older: k.Materials[:last]}
+}
+
+// metadata is the KeyMetadata that answers show.
+func (k *key) metadata() *api.KeyMetadata {
+	created := k.Created
+	enabled := k.State == api.KeyStateEnabled
+	multiRegion := strings.HasPrefix(k.ID, multiRegionPrefix)
+	m := &api.KeyMetadata{
+		AWSAccountId:          k.Account,
+		KeyId:                 k.ID,
+		Arn:                   k.ARN,
+		CreationDate:          &created,
+		Enabled:               enabled,
+		Description:           &k.Description,
+		KeyUsage:              k.Usage,
+		KeyState:              k.State,
+		DeletionDate:          k.DeletionDate,
+		Origin:                k.Origin,
+		KeyManager:            api.KeyManagerTypeCustomer,
+		CustomerMasterKeySpec: api.CustomerMasterKeySpec(k.Spec),
+		KeySpec:               k.Spec,
+		MultiRegion:           &multiRegion,
+		CurrentKeyMaterialId:  k.current().ID,
+	}
+	for _, name := range k.spec.algorithms(k.Usage) {
+		m.EncryptionAlgorithms = append(m.EncryptionAlgorithms, api.EncryptionAlgorithmSpec(name))
+	}
+	return m
+}

@@ -1,0 +1,97 @@
+package kms
+
+import (
+	"time"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// keyRecord is a KMS key as it is stored: all that an authorisation and an
+// operation read of it, so that one version covers them.
+type keyRecord struct {
+	Account     string           `json:"account"`
+	Region      string           `json:"region"`
+	ID          string           `json:"id"`
+	Created     time.Time        `json:"created"`
+	Description string           `json:"description"`
+	Spec        api.KeySpec      `json:"spec"`
+	Usage       api.KeyUsageType `json:"usage"`
+	Origin      api.OriginType   `json:"origin"`
+	State       State            `json:"state"`
+	// DeletionDate and PendingWindow (days) are set while deletion is pending.
+	DeletionDate  *time.Time `json:"deletionDate,omitempty"`
+	PendingWindow int32      `json:"pendingWindow,omitempty"`
+	// Policy is the key policy in the form that GetKeyPolicy answers.
+	Policy string `json:"policy"`
+	Tags   []tag  `json:"tags,omitempty"`
+	// Materials are wrapped by the keyring, the newest and current one last.
+	Materials []keyring.Material `json:"materials"`
+}
+
+type tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// aliasRecord is an alias; its id in the collection is the name with its prefix.
+type aliasRecord struct {
+	Account string    `json:"account"`
+	Region  string    `json:"region"`
+	Name    string    `json:"name"`
+	Target  string    `json:"target"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+}
+
+// ownerRecord tells which account of a region has a key id, for ciphertexts: they
+// name a key by its id alone.
+type ownerRecord struct {
+	Account string `json:"account"`
+}
+
+// dueRecord is something that the worker has to do at a time; its id starts with
+// that time, so that the first record of a region is the next thing to do.
+type dueRecord struct {
+	At      time.Time `json:"at"`
+	Account string    `json:"account"`
+	Key     string    `json:"key"`
+	Task    dueTask   `json:"task"`
+}
+
+type dueTask string
+
+const deleteKey dueTask = "delete-key"
+
+func (d dueRecord) id() string {
+	return store.TimeValue(d.At) + "/" + d.Account + "/" + d.Key + "/" + string(d.Task)
+}
+
+// byTarget finds the aliases of a key.
+const byTarget = "by-target"
+
+// Names of the collections.
+const (
+	keyCollection   = "kms-key"
+	aliasCollection = "kms-alias"
+	ownerCollection = "kms-owner"
+	dueCollection   = "kms-due"
+)
+
+var (
+	keyRecords   = store.NewCollection[keyRecord](keyCollection, 1)
+	aliasRecords = store.NewCollection(aliasCollection, 1, store.Index[aliasRecord]{
+		Name:   byTarget,
+		Values: func(_ string, a aliasRecord) []string { return []string{a.Target} },
+	})
+	ownerRecords = store.NewCollection[ownerRecord](ownerCollection, 1)
+	dueRecords   = store.NewCollection[dueRecord](dueCollection, 1)
+)
+
+func scope(account, region string) store.Scope {
+	return store.Scope{Account: account, Region: region}
+}
+
+// regionScope holds what belongs to a region and no account.
+func regionScope(region string) store.Scope { return store.Scope{Account: "-", Region: region} }

@@ -1,0 +1,72 @@
+package kms
+
+import (
+	"context"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+)
+
+// ReEncrypt decrypts under one key and encrypts under another without showing the
+// plaintext. It is authorised as kms:ReEncryptFrom on the source and
+// kms:ReEncryptTo on the destination.
+func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEncryptInput) (*api.ReEncryptOutput, error) {
+	sourceAlgorithm := orDefault(&in.SourceEncryptionAlgorithm)
+	destinationAlgorithm := orDefault(&in.DestinationEncryptionAlgorithm)
+	if len(in.DryRunModifiers) > 0 {
+		return nil, api.UnsupportedOperationException("DryRunModifiers are not supported yet.")
+	}
+	if in.CiphertextBlob == nil {
+		return nil, awserr.Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
+	}
+	if sourceAlgorithm != string(api.EncryptionAlgorithmSpecSymmetricDefault) && in.SourceKeyId == "" {
+		return nil, awserr.Validation("SourceKeyId must not be null")
+	}
+	destination, err := s.find(ctx, call, in.DestinationKeyId, keysAndAliases)
+	if err != nil {
+		return nil, err
+	}
+	// The record names the source first.
+	destinationResource := call.Audit.Resources
+	call.Audit.Resources = nil
+	same := func(k *key) *bool {
+		equal := k.ARN == destination.ARN
+		return &equal
+	}
+	from := source{
+		blob: in.CiphertextBlob, keyID: in.SourceKeyId, context: in.SourceEncryptionContext,
+		algorithm: sourceAlgorithm, grantTokens: in.GrantTokens,
+		operation: "ReEncrypt", action: "kms:ReEncryptFrom", sameKey: same,
+	}
+	plaintext, k, material, err := s.open(ctx, call, &from)
+	call.Audit.Resources = append(call.Audit.Resources, destinationResource...)
+	if err != nil {
+		return nil, err
+	}
+	defer plaintext.Wipe()
+	conditions := &cryptoConditions{context: in.DestinationEncryptionContext, algorithm: destinationAlgorithm, sameKey: same(k.key)}
+	if err := s.may(ctx, call, need{action: "kms:ReEncryptTo", key: destination, conditions: conditions}); err != nil {
+		return nil, err
+	}
+	if err := destination.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, destinationAlgorithm); err != nil {
+		return nil, err
+	}
+	ref := destination.ref()
+	blob, err := s.Keyring.Encrypt(ctx, ref, plaintext, in.DestinationEncryptionContext)
+	if err != nil {
+		return nil, fromKeyring(err)
+	}
+	if err := dryRun(in.DryRun); err != nil {
+		return nil, err
+	}
+	return &api.ReEncryptOutput{
+		CiphertextBlob:                 blob,
+		SourceKeyId:                    k.ARN,
+		KeyId:                          destination.ARN,
+		SourceEncryptionAlgorithm:      api.EncryptionAlgorithmSpec(sourceAlgorithm),
+		DestinationEncryptionAlgorithm: api.EncryptionAlgorithmSpec(destinationAlgorithm),
+		SourceKeyMaterialId:            material,
+		DestinationKeyMaterialId:       ref.Current.ID,
+	}, nil
+}
