@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/store/pebble"
+)
+
+// What lies in a data folder.
+const (
+	rootFile        = "root.key"
+	credentialsFile = "credentials"
+	publicKeyFile   = "journal.pub"
+	storeFolder     = "store"
+)
+
+// Entries of the store's unsealed area that describe the folder.
+const (
+	metaDeployment = "deployment" // its random id
+	metaMode       = "mode"       // "dev" or "production"; never changes
+	metaAccount    = "account"    // the account that it was made for
+	metaSlots      = "slots"      // the domain key's keyslots
+)
+
+const (
+	modeDev        = "dev"
+	modeProduction = "production"
+)
+
+// folder is an open data folder.
+type folder struct {
+	dir     string
+	backend store.Backend
+	domain  *seal.Domain
+	// fresh says that this start made it.
+	fresh bool
+	mode  string
+}
+
+// openFolder opens the data folder, or makes it where there is none. The mark
+// that a folder is made is its deployment id in the store: whatever an
+// interrupted first start left before that is used again.
+func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
+	dir := cfg.DataDir
+	if err := claimFolder(dir); err != nil {
+		return nil, err
+	}
+	backend, err := openStore(cfg.Log, dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, backend: backend, mode: modeOf(cfg)}
+	meta, err := backend.Meta(ctx)
+	if err == nil {
+		if len(meta[metaDeployment]) == 0 {
+			err = f.create(ctx, cfg)
+		} else {
+			err = f.open(ctx, cfg, meta)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	return f, nil
+}
+
+// claimFolder makes dir, or checks that an existing one is ours to use.
+func claimFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return problem(fmt.Sprintf("the data folder %s cannot be made", dir), "Choose a folder that you may write to with --data.", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return problem(fmt.Sprintf("the data folder %s cannot be read", dir), "Start as the user that owns it, or choose another with --data.", err)
+	}
+	if len(entries) > 0 {
+		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil && !onlyUnfinished(entries) {
+			return problem(fmt.Sprintf("the folder %s holds files that are not Strongroom's", dir),
+				"Choose an empty or a new folder with --data.", nil)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if perm := info.Mode().Perm(); perm&0o077 != 0 {
+		return problem(fmt.Sprintf("the data folder %s may be used by others (mode %04o)", dir, perm),
+			"chmod 700 "+dir, nil)
+	}
+	return nil
+}
+
+// onlyUnfinished tells whether a folder holds nothing but what a first start
+// writes before the store is there.
+func onlyUnfinished(entries []os.DirEntry) bool {
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), rootFile) {
+			return false
+		}
+	}
+	return true
+}
+
+func openStore(log *slog.Logger, dir string) (store.Backend, error) {
+	backend, err := pebble.Open(pebble.Config{Dir: filepath.Join(dir, storeFolder), Log: log, Fatal: store.Exit})
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return nil, problem(fmt.Sprintf("another process has the data folder %s open", dir),
+			"Stop it first, or choose another folder with --data.", err)
+	case errors.Is(err, store.ErrNewerFormat):
+		return nil, problem(fmt.Sprintf("the data folder %s was written by a newer version of Strongroom", dir),
+			"Start that version, or a newer one.", err)
+	}
+	return backend, err
+}
+
+func (f *folder) create(ctx context.Context, cfg *Config) error {
+	path := filepath.Join(f.dir, rootFile)
+	root, err := seal.OpenFileRoot(path, cfg.rand())
+	if errors.Is(err, seal.ErrRootMissing) {
+		root, err = seal.CreateFileRoot(path, cfg.rand())
+	}
+	if err != nil {
+		return err
+	}
+	deployment, err := newDeployment(cfg.rand())
+	if err != nil {
+		return err
+	}
+	domain, slots, err := seal.Create(ctx, root, deployment, cfg.rand())
+	if err != nil {
+		return err
+	}
+	f.domain, f.fresh = domain, true
+	return f.backend.SetMeta(ctx, map[string][]byte{
+		metaDeployment: []byte(deployment),
+		metaMode:       []byte(f.mode),
+		metaAccount:    []byte(cfg.Account),
+		metaSlots:      slots,
+	})
+}
+
+func modeOf(cfg *Config) string {
+	if cfg.Dev {
+		return modeDev
+	}
+	return modeProduction
+}
+
+// openExisting opens a data folder that a server has made, whatever its mode, for
+// reading while no server has it.
+func openExisting(ctx context.Context, dir string) (*folder, error) {
+	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
+		return nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", dir), "Name the data folder with --data.", nil)
+	}
+	backend, err := openStore(slog.Default(), dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, backend: backend}
+	meta, err := backend.Meta(ctx)
+	switch {
+	case err != nil:
+	case len(meta[metaDeployment]) == 0:
+		err = problem(fmt.Sprintf("the first start of %s was interrupted; it holds nothing yet", dir), "strongroom serve --data "+dir, nil)
+	default:
+		err = f.unseal(ctx, rand.Reader, meta)
+	}
+	if err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	return f, nil
+}
+
+func (f *folder) open(ctx context.Context, cfg *Config, meta map[string][]byte) error {
+	switch made := string(meta[metaMode]); {
+	case made == f.mode:
+	case made == modeDev:
+		return problem(fmt.Sprintf("%s is the data folder of a dev server, whose keys anybody could use", f.dir),
+			"Start with --dev, or choose another folder with --data.", nil)
+	default:
+		return problem(fmt.Sprintf("%s is a production data folder, and --dev would open it to anybody", f.dir),
+			"Start without --dev, or choose another folder with --data.", nil)
+	}
+	if account := string(meta[metaAccount]); account != cfg.Account {
+		return problem(fmt.Sprintf("the data folder %s belongs to account %s, not %s", f.dir, account, cfg.Account),
+			"Start with --account "+account+".", nil)
+	}
+	return f.unseal(ctx, cfg.rand(), meta)
+}
+
+func (f *folder) unseal(ctx context.Context, rand io.Reader, meta map[string][]byte) error {
+	root, err := seal.OpenFileRoot(filepath.Join(f.dir, rootFile), rand)
+	if err != nil {
+		return err
+	}
+	f.domain, err = seal.Open(ctx, root, meta[metaSlots])
+	return err
+}
+
+// newDeployment returns the random id of a new deployment: 32 hex digits.
+func newDeployment(rand io.Reader) (string, error) {
+	var id [16]byte
+	if _, err := io.ReadFull(rand, id[:]); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", id), nil
+}

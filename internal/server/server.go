@@ -1,0 +1,372 @@
+// Package server wires Strongroom together: it opens a data folder, recovers
+// what is in it and serves, for the daemon and for the public test kit alike.
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	kmsapi "github.com/strongroom/strongroom/api/kms"
+	stsapi "github.com/strongroom/strongroom/api/sts"
+	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/front"
+	"github.com/strongroom/strongroom/internal/gateway"
+	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/keyring/software"
+	"github.com/strongroom/strongroom/internal/operation"
+	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/service/iam"
+	"github.com/strongroom/strongroom/internal/service/kms"
+	"github.com/strongroom/strongroom/internal/service/sts"
+	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/wire"
+)
+
+// Config is what a server is started with.
+type Config struct {
+	DataDir string
+	Listen  string
+	Account string
+	Regions []string
+	// Seal and Store are "file" and "pebble", the only values so far.
+	Seal, Store                     string
+	TLSCert, TLSKey                 string
+	Dev, DevListenAny, InsecureHTTP bool
+	// Log must be set.
+	Log *slog.Logger
+}
+
+// rand is the source of all randomness that is handed on.
+func (cfg *Config) rand() io.Reader { return rand.Reader }
+
+// Server is a running server.
+type Server struct {
+	cfg      Config
+	folder   *folder
+	domain   *seal.Domain
+	store    *store.Store
+	journal  *journal.Writer
+	iam      *iam.Service
+	kms      *kms.Service
+	clock    *clock.Shifted
+	front    *front.Server
+	admin    *admin.Server
+	listener net.Listener
+
+	background sync.WaitGroup
+	stop       context.CancelFunc // ends what runs in the background
+	stopping   sync.Once
+	stopped    chan struct{}
+	err        error
+}
+
+// Start opens, recovers and listens; it returns when the server can serve.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	// The port first: a start that cannot have it leaves no folder behind.
+	listener, err := listen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, listener: listener, clock: clock.System(), stopped: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, listener.Close(), s.close())
+	}
+	return s, nil
+}
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, problem("the address "+address+" is taken by another program",
+			"Stop that program, or choose another port; --listen 127.0.0.1:0 takes a free one.", nil)
+	case err != nil:
+		return nil, problem("cannot listen on "+address, "Choose an address of this machine with --listen.", err)
+	}
+	return l, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	var err error
+	if s.folder, err = openFolder(ctx, &s.cfg); err != nil {
+		return err
+	}
+	s.domain = s.folder.domain
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	gate, err := s.openServices(ctx)
+	if err != nil {
+		return err
+	}
+	return s.serve(gate)
+}
+
+// openStore puts the journal and the store together over the folder's backend.
+func (s *Server) openStore(ctx context.Context) error {
+	version := s.domain.Current()
+	sealing, err := s.domain.Derive(version, seal.LabelJournalSealing)
+	if err != nil {
+		return err
+	}
+	signer, err := journalSigner(s.domain)
+	if err != nil {
+		return err
+	}
+	s.journal, err = journal.Open(ctx, journal.Config{
+		Deployment: s.domain.Deployment(),
+		Stream:     streamName,
+		Key:        sealing,
+		KeyVersion: version,
+		PastKey:    journalKey(s.domain),
+		Signer:     signer,
+		Clock:      s.clock,
+		Rand:       s.cfg.rand(),
+		Frames:     s.folder.backend,
+		NotFound:   store.ErrNotFound,
+	})
+	if err != nil {
+		return err
+	}
+	public, err := journal.MarshalPublicKey(signer.Public().(ed25519.PublicKey))
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(s.cfg.DataDir, publicKeyFile), public, 0o644); err != nil {
+		return fmt.Errorf("write the journal's public key: %w", err)
+	}
+	s.store, err = store.New(store.Config{
+		Backend: s.folder.backend,
+		Sealer:  recordSealer{s.domain},
+		Journal: s.journal,
+		Fatal:   store.Exit,
+	})
+	return err
+}
+
+// streamName is the stream of the embedded store.
+const streamName = "store"
+
+// firstVersion of the domain key is where those keys come from that must outlast
+// its rotation.
+const firstVersion = 1
+
+// recordSealer gives the store the keys that it seals records under.
+type recordSealer struct{ domain *seal.Domain }
+
+func (r recordSealer) Current() uint32 { return r.domain.Current() }
+func (r recordSealer) Key(version uint32) (secret.Bytes, error) {
+	return r.domain.Derive(version, seal.LabelRecords)
+}
+
+func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
+	partition := authz.PartitionOf(s.cfg.Regions[0])
+	secrets, err := s.domain.Box(seal.LabelSigV4Secrets)
+	if err != nil {
+		return nil, err
+	}
+	s.iam = iam.New(iam.Config{
+		Store: s.store, Secrets: secrets, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
+	})
+	if _, err := ensureCredentials(ctx, s.iam, s.cfg.DataDir, s.cfg.Account, s.cfg.Regions[0]); err != nil {
+		return nil, err
+	}
+	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand()})
+	if err != nil {
+		return nil, err
+	}
+	markers, err := s.domain.Derive(firstVersion, seal.LabelPagination)
+	if err != nil {
+		return nil, err
+	}
+	s.kms = kms.New(kms.Config{
+		Store: s.store, Keyring: ring, Principals: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
+		Regions: s.cfg.Regions, MarkerKey: markers, Log: s.cfg.Log,
+	})
+	cfg := gateway.Config{
+		Services:      []*operation.Service{kmsapi.Table(s.kms), stsapi.Table(sts.New())},
+		Regions:       s.cfg.Regions,
+		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
+		Directory:     s.iam,
+		Store:         s.store,
+		Clock:         s.clock,
+		Rand:          s.cfg.rand(),
+		Log:           s.cfg.Log,
+	}
+	if s.cfg.Dev {
+		tools := &devTools{clock: s.clock, reset: s.kms.Reset}
+		cfg.Authenticator = &lenient{strict: cfg.Authenticator, clock: machineClock, partition: partition, account: s.cfg.Account}
+		cfg.Local = tools.serve
+		cfg.Disturb = tools.disturb
+	}
+	return gateway.New(cfg), nil
+}
+
+// machineClock judges signatures, also where the deployment's clock was moved.
+var machineClock clock.Clock = clock.System()
+
+// serve starts everything that runs.
+func (s *Server) serve(gate *gateway.Gateway) error {
+	var tlsConfig *tls.Config
+	if s.cfg.TLSCert != "" {
+		certificate, err := front.LoadCertificate(s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.Log)
+		if err != nil {
+			return problem("the TLS certificate cannot be used", "Check --tls-cert and --tls-key: PEM files that belong together and that this user can read.", err)
+		}
+		tlsConfig = front.TLSConfig(certificate)
+	}
+	var err error
+	s.front, err = front.New(front.Config{Handler: withDeadline(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	if s.admin, err = s.listenAdmin(); err != nil {
+		return err
+	}
+	s.background.Go(func() { s.kms.Run(background) })
+	s.background.Go(func() { s.signIdleTail(background) })
+	go func() {
+		if err := s.front.Serve(s.listener); err != nil {
+			s.cfg.Log.Error("the server stopped serving", "error", err)
+			s.finish(err)
+		}
+	}()
+	return nil
+}
+
+// callDeadline is how long a call may wait for the disk; after it the outcome is
+// unknown, and the caller is told to ask again.
+const callDeadline = 5 * time.Second
+
+func withDeadline(handler front.Handler) front.Handler {
+	return func(ctx context.Context, req *wire.Request, resp *wire.Response) {
+		ctx, cancel := context.WithTimeout(ctx, callDeadline)
+		defer cancel()
+		handler(ctx, req, resp)
+	}
+}
+
+// signIdleTail signs what the journal holds when no traffic does.
+func (s *Server) signIdleTail(ctx context.Context) {
+	for ctx.Err() == nil {
+		at, unsigned := s.journal.CheckpointDue()
+		if !unsigned {
+			at = machineClock.Now().Add(journal.CheckpointInterval)
+		}
+		wake, stop := machineClock.Wake(at)
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+		stop()
+		if ctx.Err() == nil && s.journal.NeedsCheckpoint() {
+			if err := s.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("the journal's tail could not be signed; it will be tried again", "error", err)
+			}
+		}
+	}
+}
+
+// URL is where the server answers.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+// FirstStart says whether this start made the data folder.
+func (s *Server) FirstStart() bool { return s.folder.fresh }
+
+// CredentialsFile is the path of DIR/credentials.
+func (s *Server) CredentialsFile() string { return filepath.Join(s.cfg.DataDir, credentialsFile) }
+
+// Clock is the deployment's clock, which a dev server's tests may move.
+func (s *Server) Clock() *clock.Shifted { return s.clock }
+
+// Notices are the sentences that say what relaxes security.
+func (s *Server) Notices() []string {
+	var notices []string
+	if s.cfg.Dev {
+		notices = append(notices, "DEV SERVER: anyone who reaches it is root with the credentials test/test. Never put real keys into it.")
+	}
+	if s.cfg.DevListenAny {
+		notices = append(notices, "--dev-listen-any: the dev server answers beyond this machine.")
+	}
+	if s.cfg.InsecureHTTP && s.cfg.TLSCert == "" {
+		notices = append(notices, "--insecure-http: plaintexts and data keys cross the network unencrypted.")
+	}
+	return notices
+}
+
+// Wait returns when the server has stopped: nil after Shutdown.
+func (s *Server) Wait() error {
+	<-s.stopped
+	return s.err
+}
+
+// Shutdown finishes what is under way and stops the server. When ctx ends first,
+// what is still under way is cut off; what was acknowledged is durable all the
+// same.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.front.Shutdown(ctx)
+	if adminErr := s.admin.Shutdown(ctx); err == nil {
+		err = adminErr
+	}
+	s.finish(nil)
+	return errors.Join(err, s.err)
+}
+
+// finish closes everything, once.
+func (s *Server) finish(cause error) {
+	s.stopping.Do(func() {
+		s.err = errors.Join(cause, s.close())
+		close(s.stopped)
+	})
+}
+
+func (s *Server) close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.background.Wait()
+	if s.kms != nil {
+		s.kms.Close()
+	}
+	if s.iam != nil {
+		s.iam.Close()
+	}
+	var err error
+	if s.store != nil {
+		if _, unsigned := s.journal.CheckpointDue(); unsigned {
+			ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
+			err = s.store.Checkpoint(ctx)
+			cancel()
+		}
+		err = errors.Join(err, s.store.Close())
+	}
+	if s.folder != nil {
+		err = errors.Join(err, s.folder.backend.Close())
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func valid() Config {
+	return Config{DataDir: "d", Listen: "127.0.0.1:4566", Account: "000000000000", Regions: []string{"us-east-1"}, Seal: "file", Store: "pebble"}
+}
+
+func TestValidate(t *testing.T) {
+	cert, key := pair(t)
+	_, otherKey := pair(t)
+	missing := filepath.Join(t.TempDir(), "missing.pem")
+	tests := []struct {
+		name    string
+		change  func(*Config)
+		setting string // "" when it is to be accepted
+		says    string
+	}{
+		{"defaults", func(c *Config) {}, "", ""},
+		{"no data folder", func(c *Config) { c.DataDir = "" }, "data", "folder"},
+		{"NUL in the data folder", func(c *Config) { c.DataDir = "a\x00b" }, "data", "folder"},
+		{"11 digits", func(c *Config) { c.Account = "00000000000" }, "account", "12 digits"},
+		{"13 digits", func(c *Config) { c.Account = "0000000000000" }, "account", "12 digits"},
+		{"letters", func(c *Config) { c.Account = "00000000000a" }, "account", "12 digits"},
+		{"digits of another script", func(c *Config) { c.Account = "٠٠٠٠٠٠" }, "account", "12 digits"},
+		{"no region", func(c *Config) { c.Regions = nil }, "regions", "no region"},
+		{"regions of every partition", func(c *Config) {
+			c.Regions = []string{"us-east-1", "ap-southeast-2", "us-gov-west-1", "cn-northwest-1", "us-isob-east-1", "eusc-de-east-1", "mx-central-1"}
+		}, "", ""},
+		{"empty region", func(c *Config) { c.Regions = []string{"us-east-1", ""} }, "regions", `""`},
+		{"zone", func(c *Config) { c.Regions = []string{"us-east-1a"} }, "regions", "us-east-1a"},
+		{"upper case", func(c *Config) { c.Regions = []string{"US-EAST-1"} }, "regions", "US-EAST-1"},
+		{"newline after", func(c *Config) { c.Regions = []string{"us-east-1\n"} }, "regions", `\n`},
+		{"twice", func(c *Config) { c.Regions = []string{"us-east-1", "eu-west-1", "us-east-1"} }, "regions", "twice"},
+		{"unknown seal", func(c *Config) { c.Seal = "tpm" }, "seal", "there is: file"},
+		{"unknown store", func(c *Config) { c.Store = "postgres" }, "store", "there is: pebble"},
+
+		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen", "address and a port"},
+		{"port by name", func(c *Config) { c.Listen = "127.0.0.1:http" }, "listen", "65535"},
+		{"port too high", func(c *Config) { c.Listen = "127.0.0.1:65536" }, "listen", "65535"},
+		{"host by name", func(c *Config) { c.Listen = "kms.example.com:1" }, "listen", "neither"},
+		{"port 0", func(c *Config) { c.Listen = "127.0.0.1:0" }, "", ""},
+		{"IPv6 loopback", func(c *Config) { c.Listen = "[::1]:4566" }, "", ""},
+		{"mapped loopback", func(c *Config) { c.Listen = "[::ffff:127.0.0.1]:4566" }, "", ""},
+		{"localhost", func(c *Config) { c.Listen = "localhost:4566" }, "", ""},
+		{"plain HTTP everywhere", func(c *Config) { c.Listen = "0.0.0.0:4566" }, "listen", "plain HTTP"},
+		{"plain HTTP everywhere, no host", func(c *Config) { c.Listen = ":4566" }, "listen", "plain HTTP"},
+		{"plain HTTP everywhere, IPv6", func(c *Config) { c.Listen = "[::]:4566" }, "listen", "plain HTTP"},
+		{"plain HTTP, allowed", func(c *Config) { c.Listen, c.InsecureHTTP = "0.0.0.0:4566", true }, "", ""},
+		{"TLS everywhere", func(c *Config) { c.Listen, c.TLSCert, c.TLSKey = "0.0.0.0:4566", cert, key }, "", ""},
+		{"dev on loopback", func(c *Config) { c.Dev = true }, "", ""},
+		{"dev everywhere", func(c *Config) { c.Dev, c.Listen = true, "0.0.0.0:4566" }, "listen", "dev server"},
+		{"dev everywhere, HTTP allowed", func(c *Config) { c.Dev, c.Listen, c.InsecureHTTP = true, "0.0.0.0:4566", true }, "listen", "dev server"},
+		{"dev everywhere with TLS", func(c *Config) { c.Dev, c.Listen, c.TLSCert, c.TLSKey = true, ":1", cert, key }, "listen", "dev server"},
+		{"dev everywhere, allowed", func(c *Config) { c.Dev, c.Listen, c.DevListenAny = true, "0.0.0.0:4566", true }, "", ""},
+		{"allowance without dev", func(c *Config) { c.Listen, c.DevListenAny = "0.0.0.0:4566", true }, "listen", "plain HTTP"},
+
+		{"certificate alone", func(c *Config) { c.TLSCert = cert }, "tls-key", "go together"},
+		{"key alone", func(c *Config) { c.TLSKey = key }, "tls-cert", "go together"},
+		{"pair", func(c *Config) { c.TLSCert, c.TLSKey = cert, key }, "", ""},
+		{"no certificate there", func(c *Config) { c.TLSCert, c.TLSKey = missing, key }, "tls-cert", "no such file"},
+		{"no key there", func(c *Config) { c.TLSCert, c.TLSKey = cert, missing }, "tls-key", "no such file"},
+		{"folder as key", func(c *Config) { c.TLSCert, c.TLSKey = cert, filepath.Dir(key) }, "tls-key", "is a directory"},
+		{"someone else's key", func(c *Config) { c.TLSCert, c.TLSKey = cert, otherKey }, "tls-cert", "not a certificate and its key"},
+		{"the wrong way round", func(c *Config) { c.TLSCert, c.TLSKey = key, cert }, "tls-cert", "not a certificate and its key"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := valid()
+			test.change(&c)
+			err := c.Validate()
+			if test.setting == "" {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				return
+			}
+			var setting *SettingError
+			if !errors.As(err, &setting) {
+				t.Fatalf("got %v, want a SettingError for %s", err, test.setting)
+			}
+			if setting.Setting != test.setting || !strings.Contains(setting.Problem, test.says) {
+				t.Errorf("got %v; want %s, saying %q", err, test.setting, test.says)
+			}
+			if strings.Contains(err.Error(), "PRIVATE") {
+				t.Errorf("the error shows the key file: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnreadableSaysWhoMustRead(t *testing.T) {
+	err := unreadable("tls-key", "key.pem", &fs.PathError{Op: "open", Path: "key.pem", Err: syscall.EACCES})
+	var setting *SettingError
+	if !errors.As(err, &setting) || setting.Setting != "tls-key" ||
+		setting.Problem != "cannot read key.pem: permission denied" || !strings.Contains(setting.Hint(), "uid") {
+		t.Errorf("got %v, hint %q", err, setting.Hint())
+	}
+}
+
+// pair writes a new certificate and its key.
+func pair(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: cert},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: der},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
