@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/server"
+)
+
+type serveCmd struct {
+	folder `embed:""`
+
+	Listen  string   `setting:"" default:"127.0.0.1:4566" placeholder:"ADDR" help:"The address and port to listen on. Default: ${default}."`
+	Account string   `setting:"" default:"000000000000" placeholder:"ID" help:"The account, 12 digits. Default: ${default}."`
+	Regions []string `setting:"" default:"us-east-1" sep:"," placeholder:"A,B" help:"The regions, the default one first. Default: ${default}."`
+	Seal    string   `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file. Default: ${default}."`
+	Store   string   `setting:"" default:"pebble" placeholder:"KIND" help:"What holds the records: pebble. Default: ${default}."`
+	TLSCert string   `setting:"" name:"tls-cert" placeholder:"FILE" help:"The certificate and its chain, PEM. With it, HTTPS is spoken."`
+	TLSKey  string   `setting:"" name:"tls-key" placeholder:"FILE" help:"The certificate's private key, PEM."`
+
+	Dev          bool `setting:"" help:"Let the credentials test/test be the account's root, and open the dev endpoints. For development and tests only."`
+	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
+	InsecureHTTP bool `setting:"" name:"insecure-http" help:"Speak plain HTTP beyond loopback."`
+
+	LogFormat string `setting:"" default:"text" placeholder:"FORM" help:"The log's form on stderr: text or json. Default: ${default}."`
+	LogLevel  string `setting:"" default:"info" placeholder:"LEVEL" help:"The least that is logged: debug, info, warn or error. Default: ${default}."`
+}
+
+func (serveCmd) Help() string {
+	return `The first start makes the data folder, the root of its keys and the account's access key. When the server can serve, it prints one line on stdout: "strongroom: ready on " and its URL. SIGTERM and SIGINT finish what is under way; a second one ends the process at once.
+
+Every flag is also an environment variable, as named below, and a line of the config file: "listen = 127.0.0.1:4566". The flag wins over the variable, the variable over the line.
+
+Examples:
+
+    strongroom serve
+    strongroom serve --data /srv/strongroom --regions eu-central-1,eu-west-1
+    strongroom serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+    strongroom serve --dev`
+}
+
+// shutdownGrace is how long what is under way may take to finish. It is less than
+// the 30 seconds after which Kubernetes kills.
+const shutdownGrace = 25 * time.Second
+
+// errSecondSignal ends the process at once.
+var errSecondSignal = errors.New("stopped at once by a second signal; what was under way may not be finished")
+
+// Run implements the command.
+func (c *serveCmd) Run(a *app) error {
+	log, err := c.logger(a)
+	if err != nil {
+		return a.origins.explain(err)
+	}
+	cfg := c.config(log)
+	if err := cfg.Validate(); err != nil {
+		return a.origins.explain(err)
+	}
+	signals := a.signals()
+	s, err := startUp(a, cfg, signals)
+	if err != nil || s == nil {
+		return a.origins.explain(err)
+	}
+	if err := c.announce(a, s, log); err != nil {
+		return errors.Join(err, shutDown(s, signals))
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Wait() }()
+	select {
+	case err := <-stopped:
+		if err == nil {
+			err = errors.New("it has stopped by itself")
+		}
+		return fmt.Errorf("the server cannot go on: %w", err)
+	case signal := <-signals:
+		log.Info("stopping", "signal", signal.String())
+	}
+	if err := shutDown(s, signals); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// config is what the flags say.
+func (c *serveCmd) config(log *slog.Logger) server.Config {
+	regions := make([]string, len(c.Regions))
+	for i, region := range c.Regions {
+		regions[i] = strings.TrimSpace(region)
+	}
+	return server.Config{
+		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Store: c.Store,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
+		Log: log,
+	}
+}
+
+func (c *serveCmd) logger(a *app) (*slog.Logger, error) {
+	var level slog.Level
+	switch c.LogLevel {
+	case "debug":
+		level = slog.LevelDebug
+	case "info":
+		level = slog.LevelInfo
+	case "warn":
+		level = slog.LevelWarn
+	case "error":
+		level = slog.LevelError
+	default:
+		return nil, &server.SettingError{Setting: "log-level", Problem: fmt.Sprintf("there is no level %q; there are: debug, info, warn, error", c.LogLevel)}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, options)), nil
+	}
+	return nil, &server.SettingError{Setting: "log-format", Problem: fmt.Sprintf("there is no form %q; there are: text, json", c.LogFormat)}
+}
+
+// startUp starts the server. A signal that comes first stops the start: then
+// there is no server, and no error either unless stopping has failed.
+func startUp(a *app, cfg server.Config, signals <-chan os.Signal) (running, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	type outcome struct {
+		s   running
+		err error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		s, err := a.start(ctx, cfg)
+		started <- outcome{s, err}
+	}()
+	select {
+	case o := <-started:
+		return o.s, o.err
+	case <-signals:
+	}
+	cancel()
+	select {
+	case o := <-started:
+		switch {
+		case o.err == nil:
+			return nil, shutDown(o.s, signals)
+		case errors.Is(o.err, context.Canceled):
+			return nil, nil
+		}
+		return nil, o.err
+	case <-signals:
+		return nil, errSecondSignal
+	}
+}
+
+// shutDown finishes what is under way, unless another signal comes.
+func shutDown(s running, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return &problem{
+				what: fmt.Sprintf("what was under way did not finish within %s, and was broken off: %v", shutdownGrace, err),
+				hint: "nothing that was acknowledged is lost; the next start goes on from there",
+			}
+		}
+		return err
+	case <-signals:
+		return errSecondSignal
+	}
+}
+
+// announce says what relaxes security and how to use the server, on stderr, and
+// then that it is ready, on stdout.
+func (c *serveCmd) announce(a *app, s running, log *slog.Logger) error {
+	use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_ENDPOINT_URL=%s", shellQuote(absolute(s.CredentialsFile())), s.URL())
+	if c.LogFormat == "json" {
+		for _, notice := range s.Notices() {
+			log.Warn(notice)
+		}
+		log.Info("use it with the AWS CLI", "firstStart", s.FirstStart(), "run", use)
+	} else {
+		var text strings.Builder
+		for _, notice := range s.Notices() {
+			fmt.Fprintf(&text, "strongroom: WARNING: %s\n", notice)
+		}
+		if s.FirstStart() {
+			fmt.Fprintf(&text, "strongroom: this is the first start; it has made the data folder %s,\n"+
+				"with the root of its keys and the account's access key. Keep both safe.\n", c.Data)
+		}
+		fmt.Fprintf(&text, "To use it:\n    %s\n    aws kms list-keys\n", use)
+		if _, err := a.stderr.Write([]byte(text.String())); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(a.stdout, "strongroom: ready on %s\n", s.URL())
+	return err
+}
+
+// absolute is path for use in another folder, or path itself when the working
+// directory is not known.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}
+
+// shellQuote is s as one word of a POSIX shell's command.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
