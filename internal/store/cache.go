@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"hash/maphash"
+	"strings"
 	"sync"
 )
 
@@ -28,6 +29,10 @@ const cacheShards = 64
 type cacheKey struct {
 	scope Scope
 	id    string
+}
+
+func (k cacheKey) clone() cacheKey {
+	return cacheKey{Scope{strings.Clone(k.scope.Account), strings.Clone(k.scope.Region)}, strings.Clone(k.id)}
 }
 
 type cacheShard[V any] struct {
@@ -103,7 +108,9 @@ func (s *cacheShard[V]) put(key cacheKey, v V, epoch uint64) {
 			break
 		}
 	}
-	s.entries[key] = v
+	// Account and id may be strings over a request's own bytes, which end with it;
+	// an entry outlives it, and under a name that changes it could not be dropped.
+	s.entries[key.clone()] = v
 }
 
 func (s *cacheShard[V]) drop(key cacheKey, epoch uint64) {
