@@ -24,7 +24,7 @@ func (s *Service) CreateAlias(ctx context.Context, call *authz.Call, in *api.Cre
 	if err := checkAliasName(in.AliasName); err != nil {
 		return nil, err
 	}
-	return again(func() (*api.CreateAliasOutput, error) {
+	return again(call, func() (*api.CreateAliasOutput, error) {
 		k, err := s.aliasTarget(ctx, call, in.TargetKeyId)
 		if err != nil {
 			return nil, err
@@ -63,7 +63,7 @@ func (s *Service) UpdateAlias(ctx context.Context, call *authz.Call, in *api.Upd
 	if err := checkAliasName(in.AliasName); err != nil {
 		return nil, err
 	}
-	return again(func() (*api.UpdateAliasOutput, error) {
+	return again(call, func() (*api.UpdateAliasOutput, error) {
 		to, err := s.aliasTarget(ctx, call, in.TargetKeyId)
 		if err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func (s *Service) DeleteAlias(ctx context.Context, call *authz.Call, in *api.Del
 	if err := checkAliasName(in.AliasName); err != nil {
 		return nil, err
 	}
-	return again(func() (*api.DeleteAliasOutput, error) {
+	return again(call, func() (*api.DeleteAliasOutput, error) {
 		arn := noteAlias(call, in.AliasName)
 		alias, k, err := s.ownAlias(ctx, call, in.AliasName, arn)
 		if err != nil {
@@ -226,7 +226,7 @@ func (s *Service) ownAlias(ctx context.Context, call *authz.Call, name, arn stri
 	return alias, found{key: k}, err
 }
 
-func errNoAlias(arn string) error {
+func errNoAlias(arn string) *awserr.Error {
 	return api.NotFoundException("Alias " + arn + " is not found.")
 }
 

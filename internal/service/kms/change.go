@@ -13,11 +13,13 @@ import (
 const maxRuns = 10
 
 // again runs an operation once more when the key that it was authorised on has
-// changed before its effect was made.
-func again[T any](operation func() (T, error)) (T, error) {
+// changed before its effect was made. What an earlier run noted for the audit
+// record goes: it was about another state of things.
+func again[T any](call *authz.Call, operation func() (T, error)) (T, error) {
 	var out T
 	err := errChanged
 	for run := 0; run < maxRuns && errors.Is(err, errChanged); run++ {
+		call.Audit = authz.Audit{}
 		out, err = operation()
 	}
 	return out, err
@@ -39,7 +41,7 @@ type change[T any] struct {
 // changeKey finds the key, asks for permission, checks its state, and commits
 // what edit makes of its record.
 func changeKey[T any](ctx context.Context, s *Service, call *authz.Call, c change[T]) (T, error) {
-	return again(func() (T, error) {
+	return again(call, func() (T, error) {
 		var none T
 		k, err := s.find(ctx, call, c.keyID, keysOnly)
 		if err != nil {

@@ -24,7 +24,12 @@ const (
 	keysAndAliases               // those, alias name, alias ARN
 )
 
-const aliasPrefix = "alias/"
+const (
+	aliasPrefix = "alias/"
+	// maxAliasName is the longest name that CreateAlias takes, with its prefix: no
+	// longer one leads to a key.
+	maxAliasName = 256
+)
 
 // parseReference takes a KeyId apart. It looks nothing up.
 func parseReference(call *authz.Call, id string, forms naming) (reference, *awserr.Error) {
@@ -33,7 +38,7 @@ func parseReference(call *authz.Call, id string, forms naming) (reference, *awse
 	if strings.HasPrefix(id, "arn:") {
 		isARN = true
 		part := strings.SplitN(id, ":", 6)
-		if len(part) != 6 || part[1] != call.Partition || part[2] != "kms" || !isAccount(part[4]) {
+		if len(part) != 6 || part[1] != call.Partition || part[2] != "kms" || part[3] == "" || !isAccount(part[4]) {
 			return ref, api.NotFoundException("Invalid arn " + id)
 		}
 		ref.account, resource = part[4], part[5]
@@ -52,6 +57,9 @@ func parseReference(call *authz.Call, id string, forms naming) (reference, *awse
 			return ref, api.InvalidArnException("Key Aliases are not supported for this operation.")
 		}
 		ref.alias = resource
+		if len(resource) > maxAliasName {
+			return ref, errNoAlias(aliasARN(call.Partition, ref.region, ref.account, resource))
+		}
 	} else {
 		canonical, ok := canonicalKeyID(resource)
 		switch {

@@ -30,7 +30,7 @@ func (s *Service) find(ctx context.Context, call *authz.Call, id string, forms n
 			if ref.account != call.Principal.Account {
 				return found{}, call.DeniedUnseen(call.Action, "this resource")
 			}
-			return found{}, api.NotFoundException("Alias " + aliasARN(call.Partition, ref.region, ref.account, ref.alias) + " is not found.")
+			return found{}, errNoAlias(aliasARN(call.Partition, ref.region, ref.account, ref.alias))
 		}
 		if err != nil {
 			return found{}, err
