@@ -8,7 +8,6 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/keyring"
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -30,13 +29,20 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 	}
 	from := source{
 		blob: in.CiphertextBlob, keyID: in.KeyId, context: in.EncryptionContext,
-		algorithm: algorithm, grantTokens: in.GrantTokens, operation: "Decrypt", action: "kms:Decrypt",
+		algorithm: algorithm, grantTokens: in.GrantTokens, action: "kms:Decrypt",
 	}
-	plaintext, k, material, err := s.open(ctx, call, &from)
+	k, material, err := s.sourceKey(ctx, call, &from)
 	if err != nil {
 		return nil, err
 	}
 	in.KeyId = k.ARN // which is what the audit record shows
+	if err := k.usable("Decrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+		return nil, err
+	}
+	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), in.CiphertextBlob, in.EncryptionContext)
+	if err != nil {
+		return nil, fromKeyring(err)
+	}
 	call.Audit.SetAdditional("keyMaterialId", material)
 	if err := dryRun(in.DryRun); err != nil {
 		plaintext.Wipe()
@@ -57,49 +63,41 @@ type source struct {
 	context     map[string]string
 	algorithm   string
 	grantTokens []string
-	operation   string
 	action      string
 	sameKey     func(k *key) *bool
 }
 
-// open finds the key of a ciphertext, asks for permission and decrypts. The blob
-// is parsed before anything is looked up, and a key that the caller names must be
-// the one that the blob names, whatever that key's usage or state (kms.md §3).
-func (s *Service) open(ctx context.Context, call *authz.Call, from *source) (secret.Bytes, found, string, error) {
-	fail := func(err error) (secret.Bytes, found, string, error) { return nil, found{}, "", err }
+// sourceKey finds the key of a ciphertext, asks for permission to use it, and
+// returns it with the id of the material that the ciphertext names. The blob is
+// parsed before anything is looked up, and a key that the caller names must be the
+// one that the blob names, whatever that key's usage or state (kms.md §3).
+func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source) (found, string, error) {
 	symmetricAlgorithm := from.algorithm == string(api.EncryptionAlgorithmSpecSymmetricDefault)
 	var header keyring.Header
 	if symmetricAlgorithm {
 		var err error
 		if header, err = keyring.ParseCiphertext(from.blob); err != nil {
-			return fail(fromKeyring(err))
+			return found{}, "", fromKeyring(err)
 		}
 	}
 	k, unnamed, err := s.keyOfCiphertext(ctx, call, from, header.KeyID)
 	if err != nil {
-		return fail(err)
+		return found{}, "", err
 	}
 	if err := checkGrantTokens(from.grantTokens); err != nil {
-		return fail(err)
+		return found{}, "", err
 	}
 	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm}
 	if from.sameKey != nil {
 		conditions.sameKey = from.sameKey(k.key)
 	}
 	if err := s.may(ctx, call, need{action: from.action, key: k, conditions: conditions, unnamed: unnamed}); err != nil {
-		return fail(err)
+		return found{}, "", err
 	}
 	if symmetricAlgorithm && k.ID != header.KeyID {
-		return fail(api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation."))
+		return found{}, "", api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
 	}
-	if err := k.usable(from.operation, api.KeyUsageTypeEncryptDecrypt, from.algorithm); err != nil {
-		return fail(err)
-	}
-	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), from.blob, from.context)
-	if err != nil {
-		return fail(fromKeyring(err))
-	}
-	return plaintext, k, header.MaterialID, nil
+	return k, header.MaterialID, nil
 }
 
 // keyOfCiphertext finds the key that the caller names or, without a name, the one

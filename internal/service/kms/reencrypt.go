@@ -36,22 +36,32 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	}
 	from := source{
 		blob: in.CiphertextBlob, keyID: in.SourceKeyId, context: in.SourceEncryptionContext,
-		algorithm: sourceAlgorithm, grantTokens: in.GrantTokens,
-		operation: "ReEncrypt", action: "kms:ReEncryptFrom", sameKey: same,
+		algorithm: sourceAlgorithm, grantTokens: in.GrantTokens, action: "kms:ReEncryptFrom", sameKey: same,
 	}
-	plaintext, k, material, err := s.open(ctx, call, &from)
-	call.Audit.Resources = append(call.Audit.Resources, destinationResource...)
+	k, material, err := s.sourceKey(ctx, call, &from)
+	for _, r := range destinationResource {
+		call.Audit.Resource(r.Account, r.Type, r.ARN)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer plaintext.Wipe()
 	conditions := &cryptoConditions{context: in.DestinationEncryptionContext, algorithm: destinationAlgorithm, sameKey: same(k.key)}
 	if err := s.may(ctx, call, need{action: "kms:ReEncryptTo", key: destination, conditions: conditions}); err != nil {
+		return nil, err
+	}
+	// Both keys are checked before either is used: no answer tells whether the
+	// ciphertext opens to whom the destination refuses.
+	if err := k.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, sourceAlgorithm); err != nil {
 		return nil, err
 	}
 	if err := destination.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, destinationAlgorithm); err != nil {
 		return nil, err
 	}
+	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), in.CiphertextBlob, in.SourceEncryptionContext)
+	if err != nil {
+		return nil, fromKeyring(err)
+	}
+	defer plaintext.Wipe()
 	ref := destination.ref()
 	blob, err := s.Keyring.Encrypt(ctx, ref, plaintext, in.DestinationEncryptionContext)
 	if err != nil {
