@@ -80,14 +80,17 @@ var ErrDenied = awserr.New("AccessDeniedException", "")
 
 // denied words a denial. Of another account's resource a caller learns nothing
 // that it would not learn of a missing one, unless that resource's policy admits
-// it and its own policies do not.
+// it and its own policies, implicitly, do not: an explicit Deny of its own, or a
+// service control policy, decides before the resource's policy is known to admit.
 func (c *Call) denied(access *Access, d *policy.Decision) error {
 	on := access.Unnamed
 	if access.ResourceAccount != c.Principal.Account {
 		if on == "" {
 			on = "this resource"
 		}
-		if d.Kind == policy.KeyPolicy || d.Kind == policy.ResourcePolicy || d.Kind == policy.TrustPolicy {
+		admitted := d.Reason == policy.ImplicitDeny &&
+			(d.Kind == policy.IdentityPolicy || d.Kind == policy.BoundaryPolicy || d.Kind == policy.SessionPolicy)
+		if !admitted {
 			return c.DeniedUnseen(access.Action, on)
 		}
 	} else if on == "" {

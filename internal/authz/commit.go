@@ -11,6 +11,10 @@ import (
 // has one effect and one record.
 var ErrCommittedTwice = errors.New("authz: a call commits once")
 
+// ErrUnasked is returned when a handler answers, or commits, without having asked
+// for permission.
+var ErrUnasked = errors.New("authz: the handler has not asked for permission")
+
 // Commit makes the effect of a call: fn's writes and the audit record that is
 // built from its output go into one commit, and Commit returns when that is
 // durable.
@@ -24,6 +28,9 @@ func Commit[T any](ctx context.Context, c *Call, s *store.Store, fn func(tx *sto
 	var out, none T
 	if c.recorded {
 		return none, ErrCommittedTwice
+	}
+	if !c.authorized {
+		return none, ErrUnasked
 	}
 	noted := c.Audit
 	err := s.Update(ctx, func(tx *store.Tx) error {

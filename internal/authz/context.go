@@ -64,15 +64,15 @@ func (x callContext) Values(key string) ([]string, bool) {
 	case "viaawsservice":
 		return one(strconv.FormatBool(len(c.Via) > 0))
 	case "calledvia":
-		return c.Via, len(c.Via) > 0
+		return calledVia(c.Via), len(c.Via) > 0
 	case "calledviafirst":
 		if len(c.Via) > 0 {
-			return one(c.Via[0])
+			return one(calledVia(c.Via[:1])[0])
 		}
 		return nil, false
 	case "calledvialast":
 		if len(c.Via) > 0 {
-			return one(c.Via[len(c.Via)-1])
+			return one(calledVia(c.Via[len(c.Via)-1:])[0])
 		}
 		return nil, false
 	}
@@ -84,6 +84,17 @@ func (x callContext) fromService(key string) ([]string, bool) {
 		return nil, false
 	}
 	return x.service.Values(key)
+}
+
+// calledVia returns the service principals of a chain of services: aws:CalledVia
+// names no region ("secretsmanager.amazonaws.com"), unlike kms:ViaService.
+func calledVia(hosts []string) []string {
+	principals := make([]string, len(hosts))
+	for i, host := range hosts {
+		service, _, _ := strings.Cut(host, ".")
+		principals[i] = service + ".amazonaws.com"
+	}
+	return principals
 }
 
 // one is a single value; an empty one is an absent key.

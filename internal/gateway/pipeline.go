@@ -51,9 +51,6 @@ func (p *pipe) Record(call *authz.Call, out any) []byte {
 	return p.gateway.record(p, call, out, nil)
 }
 
-// errUnasked means that a handler has answered without asking for permission.
-var errUnasked = errors.New("gateway: the handler answered without having asked for permission")
-
 // serve takes an authenticated call through the pipeline: input decodes and
 // validates, the handler authorises and acts, and the record is durable before
 // serve returns.
@@ -100,7 +97,7 @@ func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func
 		return nil, err
 	}
 	if !call.Authorized() {
-		return nil, errUnasked
+		return nil, authz.ErrUnasked
 	}
 	return out, nil
 }
