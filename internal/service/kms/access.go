@@ -128,7 +128,7 @@ func (x *keyContext) resourceTag(name string) ([]string, bool) {
 	}
 	var values []string
 	for _, t := range x.need.key.Tags {
-		if strings.EqualFold(t.Key, name) {
+		if strings.ToLower(t.Key) == name {
 			values = append(values, t.Value)
 		}
 	}

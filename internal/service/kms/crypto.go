@@ -79,10 +79,11 @@ const contextPrefix = "encryptioncontext:"
 func (c *cryptoConditions) condition(key string) ([]string, bool) {
 	if name, ok := strings.CutPrefix(key, contextPrefix); ok {
 		// Names of an encryption context compare without regard to case in
-		// condition keys, though the ciphertext is bound to their exact form.
+		// condition keys, though the ciphertext is bound to their exact form. name
+		// is in lower case; folding would take more for equal ("ſ" and "s").
 		var values []string
 		for k, v := range c.context {
-			if strings.EqualFold(k, name) {
+			if strings.ToLower(k) == name {
 				values = append(values, v)
 			}
 		}

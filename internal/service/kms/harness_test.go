@@ -331,7 +331,11 @@ func resources(record m) []string {
 // the statements.
 func keyPolicy(statements ...m) string {
 	all := []m{{"Effect": "Allow", "Principal": m{"AWS": "arn:aws:iam::" + account + ":root"}, "Action": "kms:*", "Resource": "*"}}
-	text, err := json.Marshal(m{"Version": "2012-10-17", "Statement": slices.Concat(all, statements)})
+	return jsonText(m{"Version": "2012-10-17", "Statement": slices.Concat(all, statements)})
+}
+
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
