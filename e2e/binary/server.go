@@ -1,0 +1,218 @@
+package binary
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// readyPrefix opens the line that the server prints on stdout when it can serve.
+const readyPrefix = "strongroom: ready on "
+
+// Config says how a server is to run.
+type Config struct {
+	// Path of the executable; must be set.
+	Path string
+	// Data is the data folder; must be set.
+	Data string
+	// Listen is the address; if empty, a free port on loopback.
+	Listen string
+	// Args are added to "serve --data … --listen …".
+	Args []string
+	// Env is added to [Environment].
+	Env []string
+}
+
+// Server is a running server.
+type Server struct {
+	// URL is what the ready line named, such as http://127.0.0.1:40123; empty
+	// until [Server.Ready] has returned nil.
+	URL string
+	// Data is the data folder.
+	Data string
+
+	path   string
+	pid    int
+	ready  chan string   // the URL, once; closed when stdout ends
+	exited chan struct{} // closed when the process is gone
+	state  *os.ProcessState
+
+	mu     sync.Mutex
+	output bytes.Buffer // stdout and stderr, line by line as they came
+}
+
+// Limits of the waits. They are for a machine under load: a test that runs into
+// one has found something.
+const (
+	readyWithin = 60 * time.Second
+	stopWithin  = 60 * time.Second
+)
+
+// Launch starts a server and returns at once. Follow with [Server.Ready] and, in
+// the end, [Server.Stop] or [Server.Kill].
+func Launch(cfg Config) (*Server, error) {
+	listen := cfg.Listen
+	if listen == "" {
+		listen = "127.0.0.1:0"
+	}
+	cmd := exec.Command(cfg.Path, append([]string{"serve", "--data", cfg.Data, "--listen", listen}, cfg.Args...)...)
+	cmd.Env = Environment(cfg.Env...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Data: cfg.Data, path: cfg.Path, ready: make(chan string, 1), exited: make(chan struct{})}
+	var streams sync.WaitGroup
+	streams.Go(func() { defer close(s.ready); s.collect(stdout, true) })
+	streams.Go(func() { s.collect(stderr, false) })
+	wait, err := start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	s.pid = cmd.Process.Pid
+	go func() {
+		streams.Wait() // Wait closes the pipes: not before they are read to the end
+		s.state = wait()
+		close(s.exited)
+	}()
+	return s, nil
+}
+
+// Start launches a server and waits until it is ready. A server that never gets
+// there is killed, and the error holds what it said.
+func Start(cfg Config) (*Server, error) {
+	s, err := Launch(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(); err != nil {
+		s.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Ready waits for the ready line.
+func (s *Server) Ready() error {
+	if s.URL != "" {
+		return nil
+	}
+	select {
+	case url, ok := <-s.ready:
+		if !ok {
+			<-s.exited
+			return fmt.Errorf("the server ended (%s) before it was ready; it said:\n%s", s.state, s.Output())
+		}
+		s.URL = url
+		return nil
+	case <-time.After(readyWithin):
+		return fmt.Errorf("the server was not ready within %s; it said:\n%s", readyWithin, s.Output())
+	}
+}
+
+// collect reads one stream to its end.
+func (s *Server) collect(stream io.Reader, stdout bool) {
+	found := false
+	lines := bufio.NewReader(stream)
+	for {
+		line, err := lines.ReadString('\n')
+		s.mu.Lock()
+		s.output.WriteString(line)
+		s.mu.Unlock()
+		if stdout && !found && strings.HasPrefix(line, readyPrefix) {
+			found = true
+			s.ready <- strings.TrimSpace(strings.TrimPrefix(line, readyPrefix))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Addr returns host:port of URL.
+func (s *Server) Addr() string {
+	_, addr, _ := strings.Cut(s.URL, "://")
+	return strings.TrimSuffix(addr, "/")
+}
+
+// Output returns what the server has written to stdout and stderr so far.
+func (s *Server) Output() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.String()
+}
+
+// Kill ends the process with SIGKILL and waits until it is gone.
+func (s *Server) Kill() {
+	s.signal(syscall.SIGKILL)
+	<-s.exited
+}
+
+// Stop asks the process with SIGTERM to finish what is under way and end. It is
+// an error when it ends with a code other than 0, or not within a minute; then
+// it is killed.
+func (s *Server) Stop() error {
+	s.signal(syscall.SIGTERM)
+	select {
+	case <-s.exited:
+	case <-time.After(stopWithin):
+		s.Kill()
+		return fmt.Errorf("the server had not ended %s after SIGTERM; it said:\n%s", stopWithin, s.Output())
+	}
+	if !s.state.Success() {
+		return fmt.Errorf("the server ended with %s; it said:\n%s", s.state, s.Output())
+	}
+	return nil
+}
+
+// Exited is closed when the process is gone.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
+// signal sends sig unless the process is gone.
+func (s *Server) signal(sig syscall.Signal) {
+	select {
+	case <-s.exited: // the process id may belong to someone else by now
+	default:
+		_ = syscall.Kill(s.pid, sig)
+	}
+}
+
+// Audit runs "strongroom audit verb --data DIR" with further arguments.
+func (s *Server) Audit(verb string, args ...string) (*Result, error) {
+	return Run(s.path, append([]string{"audit", verb, "--data", s.Data}, args...)...)
+}
+
+// Memory returns the resident size of the process and its highest value so far,
+// in bytes, as /proc/PID/status has them.
+func (s *Server) Memory() (resident, peak int64, err error) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/status")
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		name, rest, _ := strings.Cut(line, ":")
+		value, _ := strings.CutSuffix(strings.TrimSpace(rest), " kB")
+		switch name {
+		case "VmRSS":
+			resident, err = strconv.ParseInt(value, 10, 64)
+		case "VmHWM":
+			peak, err = strconv.ParseInt(value, 10, 64)
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("/proc/%d/status: %w", s.pid, err)
+		}
+	}
+	return resident << 10, peak << 10, nil
+}
