@@ -55,5 +55,27 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer func() {
+		if sharedServer != nil {
+			sharedServer.Kill()
+		}
+	}()
 	return m.Run()
+}
+
+// sharedServer serves the tests that need nothing of a server but its answers.
+var sharedServer *binary.Server
+
+// shared returns a production server that several tests use. None of them may
+// rely on what is there, or leave behind what another would mind.
+func shared(t testing.TB) *binary.Server {
+	t.Helper()
+	if sharedServer == nil {
+		s, err := binary.Start(binary.Config{Path: executable, Data: filepath.Join(builds, "shared")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sharedServer = s
+	}
+	return sharedServer
 }
