@@ -1,0 +1,242 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/strongroom/strongroom/e2e/binary"
+)
+
+// errGone is a call that was not answered: done or not, nobody knows.
+var errGone = errors.New("the call was not answered")
+
+// counter is told each acknowledged call.
+type counter func(operation, requestID string)
+
+// newClient returns an SDK client of the server that tells count about each
+// answer, refusals too. It does not retry: a retry could do a thing twice that
+// the ledger has once.
+func newClient(s *binary.Server, count counter) (*kms.Client, error) {
+	id, secret, err := binary.Credentials(s.Data)
+	if err != nil {
+		return nil, err
+	}
+	watch := middleware.InitializeMiddlewareFunc("CountAnswers", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleInitialize(ctx, in)
+		requestID, _ := awsmiddleware.GetRequestIDMetadata(metadata)
+		if refusal := (*awshttp.ResponseError)(nil); errors.As(err, &refusal) {
+			requestID = refusal.ServiceRequestID()
+		}
+		if requestID != "" {
+			count(awsmiddleware.GetOperationName(ctx), requestID)
+		} else if err == nil {
+			err = errors.New("an answer without a request id")
+		}
+		return out, metadata, err
+	})
+	return kms.New(kms.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(s.URL),
+		Retryer:      aws.NopRetryer{},
+		Credentials:  credentials.NewStaticCredentialsProvider(id, secret, ""),
+		APIOptions: []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
+			return stack.Initialize.Add(watch, middleware.After)
+		}},
+	}), nil
+}
+
+// worker is one client of the server with keys and aliases of its own, so that
+// what it was told last is what must be there.
+type worker struct {
+	id      int
+	choices *rand.Rand
+	serial  int // makes each value it writes another
+
+	keys    []*key
+	aliases map[string]*value // name → bare key id, "" for none
+	blobs   []blob
+	checked int // blobs before this one were decrypted after a restart
+}
+
+// key is a key whose creation was acknowledged.
+type key struct {
+	id, arn             string
+	description, policy value
+	checked             bool // was compared with a restarted server
+}
+
+// blob is a ciphertext that was acknowledged.
+type blob struct {
+	ciphertext, plaintext []byte
+	encryptionContext     map[string]string
+}
+
+// value is what a worker may find after a restart: what was acknowledged last, or
+// what an unanswered call may have put in its place.
+type value struct {
+	acknowledged string
+	pending      *string
+}
+
+// allows reports whether found may be there.
+func (v *value) allows(found string) bool {
+	return found == v.acknowledged || v.pending != nil && found == *v.pending
+}
+
+// settle notes what a restarted server showed: from now on it must stay so.
+func (v *value) settle(found string) { v.acknowledged, v.pending = found, nil }
+
+func newWorker(id int, choices *rand.Rand) *worker {
+	return &worker{id: id, choices: choices, aliases: map[string]*value{}}
+}
+
+// work calls the server until a call is not answered, which is errGone, or is
+// answered with an error.
+func (w *worker) work(ctx context.Context, c *kms.Client) error {
+	for {
+		if err := w.step(ctx, c); err != nil {
+			return err
+		}
+	}
+}
+
+// step makes one call.
+func (w *worker) step(ctx context.Context, c *kms.Client) error {
+	if len(w.keys) == 0 {
+		return w.createKey(ctx, c)
+	}
+	k := w.keys[w.choices.IntN(len(w.keys))]
+	switch n := w.choices.IntN(100); {
+	case n < 10:
+		return w.createKey(ctx, c)
+	case n < 55:
+		return w.encrypt(ctx, c, k)
+	case n < 80:
+		return w.changeAlias(ctx, c, k)
+	case n < 92:
+		next := w.next("description")
+		return change(&k.description, next, func() error {
+			_, err := c.UpdateKeyDescription(ctx, &kms.UpdateKeyDescriptionInput{KeyId: &k.id, Description: &next})
+			return answered("UpdateKeyDescription", err)
+		})
+	default:
+		next := policy(w.next("policy"))
+		return change(&k.policy, next, func() error {
+			_, err := c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &k.id, Policy: &next})
+			return answered("PutKeyPolicy", err)
+		})
+	}
+}
+
+// next returns a value that was never written before.
+func (w *worker) next(what string) string {
+	w.serial++
+	return fmt.Sprintf("%s %d of worker %d", what, w.serial, w.id)
+}
+
+// policy returns a key policy that differs from others by its Id, in the layout
+// in which KMS gives policies back.
+func policy(id string) string {
+	return fmt.Sprintf(`{
+  "Version" : "2012-10-17",
+  "Id" : %q,
+  "Statement" : [ {
+    "Sid" : "Enable IAM User Permissions",
+    "Effect" : "Allow",
+    "Principal" : {
+      "AWS" : "arn:aws:iam::000000000000:root"
+    },
+    "Action" : "kms:*",
+    "Resource" : "*"
+  } ]
+}`, id)
+}
+
+// change makes a call that replaces a value and keeps the ledger: until the call
+// is answered, both may be there.
+func change(v *value, next string, call func() error) error {
+	v.pending = &next
+	if err := call(); err != nil {
+		return err
+	}
+	v.settle(next)
+	return nil
+}
+
+func (w *worker) createKey(ctx context.Context, c *kms.Client) error {
+	description := w.next("description")
+	text := policy(w.next("policy"))
+	out, err := c.CreateKey(ctx, &kms.CreateKeyInput{Description: &description, Policy: &text})
+	if err := answered("CreateKey", err); err != nil {
+		return err // a key that was not acknowledged may be there: nobody knows its id
+	}
+	w.keys = append(w.keys, &key{
+		id: *out.KeyMetadata.KeyId, arn: *out.KeyMetadata.Arn,
+		description: value{acknowledged: description}, policy: value{acknowledged: text},
+	})
+	return nil
+}
+
+func (w *worker) encrypt(ctx context.Context, c *kms.Client, k *key) error {
+	b := blob{plaintext: []byte(w.next("plaintext"))}
+	if w.choices.IntN(2) == 0 {
+		b.encryptionContext = map[string]string{"worker": fmt.Sprint(w.id)}
+	}
+	out, err := c.Encrypt(ctx, &kms.EncryptInput{KeyId: &k.id, Plaintext: b.plaintext, EncryptionContext: b.encryptionContext})
+	if err := answered("Encrypt", err); err != nil {
+		return err
+	}
+	b.ciphertext = out.CiphertextBlob
+	w.blobs = append(w.blobs, b)
+	return nil
+}
+
+// changeAlias creates one of the worker's aliases, points it to k, or deletes it.
+func (w *worker) changeAlias(ctx context.Context, c *kms.Client, k *key) error {
+	name := fmt.Sprintf("alias/worker-%d/%d", w.id, w.choices.IntN(20))
+	v := w.aliases[name]
+	if v == nil {
+		v = &value{}
+		w.aliases[name] = v
+	}
+	switch {
+	case v.acknowledged == "":
+		return change(v, k.id, func() error {
+			_, err := c.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &name, TargetKeyId: &k.id})
+			return answered("CreateAlias", err)
+		})
+	case w.choices.IntN(3) == 0:
+		return change(v, "", func() error {
+			_, err := c.DeleteAlias(ctx, &kms.DeleteAliasInput{AliasName: &name})
+			return answered("DeleteAlias", err)
+		})
+	default:
+		return change(v, k.id, func() error {
+			_, err := c.UpdateAlias(ctx, &kms.UpdateAliasInput{AliasName: &name, TargetKeyId: &k.id})
+			return answered("UpdateAlias", err)
+		})
+	}
+}
+
+// answered sorts out how a call went: nil when it succeeded, an error when the
+// server refused, which no call of a worker gives it reason to, and errGone when
+// there was no answer.
+func answered(operation string, err error) error {
+	if refusal := smithy.APIError(nil); errors.As(err, &refusal) {
+		return fmt.Errorf("%s was refused: %w", operation, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", operation, errGone, err)
+	}
+	return nil
+}
