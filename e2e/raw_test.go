@@ -99,6 +99,8 @@ func exchange(addr string, request io.Reader) (*answer, error) {
 	}
 	go func() {
 		_, _ = io.Copy(conn, request) // refused halfway: the answer says why
+		// A server that still waits for more learns that nothing comes.
+		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
