@@ -373,7 +373,7 @@ func TestReplayAfterDeletion(t *testing.T) {
 	}
 	advance(t, s, "721h")
 	var last *answer
-	err := binary.Until("the refusal of a replay after the deletion", 10*time.Second, func() (bool, error) {
+	err := binary.Until("the refusal of a replay after the deletion", untilDone, func() (bool, error) {
 		last = raw(t, s, request)
 		return last.code() == "NotFoundException", nil
 	})

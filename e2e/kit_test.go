@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -27,6 +28,10 @@ const (
 	defaultAccount = "000000000000"
 	defaultRegion  = "us-east-1"
 )
+
+// untilDone bounds the wait for what the server does by itself, such as deleting
+// a key that is due.
+const untilDone = 20 * time.Second
 
 // start runs a production server in a folder of its own until the test ends.
 func start(t testing.TB, args ...string) *binary.Server {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -229,7 +228,7 @@ func TestDevClockDeletesWhatIsDue(t *testing.T) {
 	}
 	advance(t, s, "2h")
 	var err error
-	gone := binary.Until("the deletion of a key that is due", 10*time.Second, func() (bool, error) {
+	gone := binary.Until("the deletion of a key that is due", untilDone, func() (bool, error) {
 		_, err = c.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: doomed.KeyId})
 		return err != nil, nil
 	})
