@@ -14,19 +14,23 @@ import (
 	"time"
 )
 
-// readyPrefix opens the line that the server prints on stdout when it can serve.
-const readyPrefix = "strongroom: ready on "
+// readyMark is in the line that a server prints on stdout when it can serve:
+// "strongroom: ready on http://127.0.0.1:4566".
+const readyMark = ": ready on "
 
 // Config says how a server is to run.
 type Config struct {
 	// Path of the executable; must be set.
 	Path string
-	// Data is the data folder; must be set.
+	// Data is the data folder; must be set unless Bare is.
 	Data string
 	// Listen is the address; if empty, a free port on loopback.
 	Listen string
 	// Args are added to "serve --data … --listen …".
 	Args []string
+	// Bare leaves "serve --data … --listen …" out, for a server that is not
+	// strongroom but says that it is ready in the same way.
+	Bare bool
 	// Env is added to [Environment].
 	Env []string
 }
@@ -63,7 +67,11 @@ func Launch(cfg Config) (*Server, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	cmd := exec.Command(cfg.Path, append([]string{"serve", "--data", cfg.Data, "--listen", listen}, cfg.Args...)...)
+	args := []string{"serve", "--data", cfg.Data, "--listen", listen}
+	if cfg.Bare {
+		args = nil
+	}
+	cmd := exec.Command(cfg.Path, append(args, cfg.Args...)...)
 	cmd.Env = Environment(cfg.Env...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -131,9 +139,9 @@ func (s *Server) collect(stream io.Reader, stdout bool) {
 		s.mu.Lock()
 		s.output.WriteString(line)
 		s.mu.Unlock()
-		if stdout && !found && strings.HasPrefix(line, readyPrefix) {
+		if _, url, ok := strings.Cut(line, readyMark); ok && stdout && !found {
 			found = true
-			s.ready <- strings.TrimSpace(strings.TrimPrefix(line, readyPrefix))
+			s.ready <- strings.TrimSpace(url)
 		}
 		if err != nil {
 			return
