@@ -234,7 +234,7 @@ func TestHostileHTTP(t *testing.T) {
 		"two hosts":                            strings.Replace(good, "Host:", "Host: kms.example\r\nHost:", 1),
 		"two targets":                          strings.Replace(good, "X-Amz-Target:", "X-Amz-Target: TrentService.ListKeys\r\nX-Amz-Target:", 1),
 		"two authorizations":                   strings.Replace(good, "Authorization:", "Authorization: AWS4-HMAC-SHA256 x\r\nAuthorization:", 1),
-		"another path":                         strings.Replace(good, "POST /", "POST /other/../", 1),
+		"another path":                         strings.Replace(good, "POST /", "POST /other", 1),
 		"a query that was not signed":          strings.Replace(good, "POST /", "POST /?X-Amz-Signature=00", 1),
 		"HTTP/0.9":                             "GET /\r\n",
 		"HTTP/2 preface":                       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -60,18 +60,18 @@ func devEnvironment(s *binary.Server) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.URL,
 		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_REGION=" + defaultRegion,
+		"AWS_REGION=" + defaultRegion, "AWS_DEFAULT_REGION=" + defaultRegion, // for some, the one; for others, the other
 	}
 }
 
-// clientEnvironment is what a client of a production server sets, as the server
-// itself prints it, and the region.
+// clientEnvironment is what a client of a production server sets: the two
+// variables that the server prints itself. The rest keeps the tester's own
+// configuration out.
 func clientEnvironment(s *binary.Server) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.URL,
 		"AWS_SHARED_CREDENTIALS_FILE=" + binary.CredentialsFile(s.Data),
 		"AWS_CONFIG_FILE=" + os.DevNull,
-		"AWS_REGION=" + defaultRegion,
 	}
 }
 
