@@ -21,6 +21,10 @@ import (
 	"github.com/strongroom/strongroom/e2e/binary"
 )
 
+// rootFile is the default seal's file in a data folder. It and the credentials
+// file are the two that may hold a secret.
+const rootFile = "root.key"
+
 // A canary is a value that was used and must not be found again.
 type canary struct {
 	name  string
@@ -80,8 +84,7 @@ func TestCanarySearchFinds(t *testing.T) {
 }
 
 // TestCanaries uses secrets in every way that there is and then looks for them
-// where they must not be: in the data folder but for its credentials file, in
-// what the server printed, in the audit trail, in error bodies.
+// where they must not be: in the data folder but for the two files, in what the server printed, in the audit trail, in error bodies.
 func TestCanaries(t *testing.T) {
 	s := start(t)
 	c := kmsClient(t, s, defaultRegion)
@@ -91,6 +94,10 @@ func TestCanaries(t *testing.T) {
 	}
 	plaintext := make([]byte, 48)
 	if _, err := rand.Read(plaintext); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.ReadFile(filepath.Join(s.Data, rootFile))
+	if err != nil {
 		t.Fatal(err)
 	}
 	sealed := canary{"a description", []byte("description-" + hex.EncodeToString(plaintext[:8]))}
@@ -121,6 +128,7 @@ func TestCanaries(t *testing.T) {
 	canaries := []canary{
 		{"the plaintext", plaintext},
 		{"the root's secret access key", []byte(secretAccessKey)},
+		{"the root of trust", root},
 		{"the data key", dataKey.Plaintext},
 		{"the random bytes", random.Plaintext},
 		{"the ciphertext", blob},
@@ -190,8 +198,8 @@ func TestCanaries(t *testing.T) {
 	}
 }
 
-// searchFolder looks for canaries in every file of a data folder but the one that
-// holds the root's access key, and in the names of the files.
+// searchFolder looks for canaries in every file of a data folder but the two that
+// may hold one, and in the names of the files.
 func searchFolder(t *testing.T, data string, canaries []canary) {
 	t.Helper()
 	files := 0
@@ -204,7 +212,7 @@ func searchFolder(t *testing.T, data string, canaries []canary) {
 				t.Errorf("%s is in the name of %s (%s)", c.name, path, how)
 			}
 		}
-		if !entry.Type().IsRegular() || path == binary.CredentialsFile(data) {
+		if !entry.Type().IsRegular() || path == binary.CredentialsFile(data) || path == filepath.Join(data, rootFile) {
 			return nil
 		}
 		files++
@@ -237,11 +245,13 @@ func TestSecretFilesAreTheOwners(t *testing.T) {
 	if folder.Mode().Perm()&0o077 != 0 {
 		t.Errorf("the data folder has mode %v", folder.Mode())
 	}
-	file, err := os.Stat(binary.CredentialsFile(s.Data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if file.Mode().Perm() != 0o600 {
-		t.Errorf("the credentials file has mode %v", file.Mode())
+	for _, name := range []string{binary.CredentialsFile(s.Data), filepath.Join(s.Data, rootFile)} {
+		file, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Mode().Perm()&0o177 != 0 {
+			t.Errorf("%s has mode %v", name, file.Mode())
+		}
 	}
 }

@@ -458,21 +458,6 @@ func TestDevAccountsAreIsolated(t *testing.T) {
 	}
 }
 
-func TestDevFaultsAreNotTheClientsToFind(t *testing.T) {
-	s := start(t)
-	c := kmsClient(t, s, defaultRegion)
-	key := createKey(t, c, nil)
-	for _, what := range []string{"reset", "clock", "faults"} {
-		answer := raw(t, s, "POST /_strongroom/dev/"+what+" HTTP/1.1\r\nHost: "+s.Addr()+"\r\nX-Strongroom-Dev: 1\r\nContent-Length: 2\r\n\r\n{}")
-		if answer.status/100 == 2 {
-			t.Errorf("dev/%s answers %d on a production server", what, answer.status)
-		}
-	}
-	if _, err := c.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: key.KeyId}); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAuditTellsWhoDidWhat(t *testing.T) {
 	s := start(t)
 	c := kmsClient(t, s, defaultRegion)

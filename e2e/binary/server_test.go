@@ -20,10 +20,10 @@ func script(t *testing.T, body string) string {
 
 func TestServerIsReadyAfterItsLineAndStopsOnSIGTERM(t *testing.T) {
 	path := script(t, `
+trap 'echo bye; exit 0' TERM
 echo "welcome to $3"
 echo "a complaint" >&2
 echo "strongroom: ready on http://127.0.0.1:4711"
-trap 'echo bye; exit 0' TERM
 while :; do :; done
 `)
 	s, err := Start(Config{Path: path, Data: "the-folder"})
