@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	api "github.com/strongroom/strongroom/api/kms"
-	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/keyring"
 )
@@ -67,7 +66,6 @@ func fromKeyring(err error) error {
 
 // cryptoConditions answers the condition keys of cryptographic operations.
 type cryptoConditions struct {
-	call      *authz.Call
 	context   map[string]string
 	algorithm string
 	// sameKey is set for ReEncrypt.
