@@ -96,7 +96,7 @@ func (b *Backend) apply(fill func(*pebble.Batch) error) (err error) {
 	if err := fill(batch); err != nil {
 		return err
 	}
-	if err := b.db.Apply(batch, pebble.Sync); err != nil {
+	if err := b.db.Apply(batch, durable); err != nil {
 		return err
 	}
 	// Apply returns nil after Fatalf has returned.

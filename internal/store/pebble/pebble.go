@@ -102,7 +102,7 @@ func Open(cfg Config) (_ *Backend, err error) {
 		return nil, errors.New("pebble: Config.Dir must be set")
 	}
 	if cfg.FS == nil {
-		cfg.FS = vfs.Default
+		cfg.FS = machine
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = 16 << 20
