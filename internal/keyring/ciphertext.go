@@ -1,6 +1,14 @@
 package keyring
 
-import "encoding/hex"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"sync"
+
+	"github.com/strongroom/strongroom/internal/secret"
+)
 
 // Suite is the first byte of a ciphertext: it says which layout follows.
 type Suite byte
@@ -11,7 +19,8 @@ const SuiteSoftware Suite = 0xA1
 
 // Sizes of a ciphertext's parts, in bytes.
 const (
-	HeaderSize     = 50
+	HeaderSize     = idsSize + HeaderTagSize
+	HeaderTagSize  = 16
 	SaltSize       = 32
 	CommitmentSize = 32
 	NonceSize      = 12
@@ -21,13 +30,16 @@ const (
 	Overhead = HeaderSize + SaltSize + CommitmentSize + NonceSize + TagSize
 )
 
+// idsSize is the part of a header that its tag is made over.
+const idsSize = 50
+
 // The forms of a key id in a header.
 const (
 	formUUID = 1 // 8-4-4-4-12 lower-case hex digits
 	formMRK  = 2 // mrk- and 32 lower-case hex digits
 )
 
-// Header is the part of a ciphertext that is readable without a key.
+// Header is the part of a ciphertext that says what it takes to open it.
 type Header struct {
 	Suite Suite
 	// KeyID is the bare key id: a lower-case UUID, or mrk- and 32 hex digits.
@@ -36,13 +48,56 @@ type Header struct {
 	MaterialID string
 }
 
-// ParseCiphertext reads the header of a symmetric ciphertext. It needs no key
-// and proves nothing: whether the blob is genuine, Decrypt tells. Its only error
+// Headers makes and reads the headers of one deployment's ciphertexts. It is safe
+// for concurrent use.
+type Headers struct {
+	macs sync.Pool // of *headerMAC
+}
+
+type headerMAC struct {
+	hash hash.Hash
+	sum  [sha256.Size]byte
+}
+
+// HeaderKeySize is the length of a header key, in bytes.
+const HeaderKeySize = 32
+
+// NewHeaders returns the Headers of a deployment's header key, HeaderKeySize
+// bytes, which it keeps.
+func NewHeaders(key secret.Bytes) *Headers {
+	return &Headers{macs: sync.Pool{New: func() any { return &headerMAC{hash: hmac.New(sha256.New, key)} }}}
+}
+
+// headerLabel sets the tags apart from other uses of the key.
+var headerLabel = []byte("strongroom/keyring/header/v1\x00")
+
+// withTag calls use with the tag of ids.
+func (h *Headers) withTag(ids []byte, use func(tag []byte)) {
+	m := h.macs.Get().(*headerMAC)
+	m.hash.Reset()
+	m.hash.Write(headerLabel)
+	m.hash.Write(ids)
+	use(m.hash.Sum(m.sum[:0])[:HeaderTagSize])
+	h.macs.Put(m)
+}
+
+// Parse reads the header of a symmetric ciphertext, and checks that this
+// deployment made it. Whether the rest is genuine, Decrypt tells. Its only error
 // is ErrInvalidCiphertext.
-func ParseCiphertext(blob []byte) (Header, error) {
+func (h *Headers) Parse(blob []byte) (Header, error) {
 	if len(blob) <= Overhead || len(blob) > Overhead+MaxPlaintext || Suite(blob[0]) != SuiteSoftware {
 		return Header{}, ErrInvalidCiphertext
 	}
+	genuine := false
+	h.withTag(blob[:idsSize], func(tag []byte) { genuine = hmac.Equal(tag, blob[idsSize:HeaderSize]) })
+	if !genuine {
+		return Header{}, ErrInvalidCiphertext
+	}
+	return parseIDs(blob)
+}
+
+// parseIDs reads the part of a header that its tag is made over.
+func parseIDs(blob []byte) (Header, error) {
 	// Both ids are cut from one string, which saves an allocation.
 	var buf [36 + 64]byte
 	text := buf[:0]
@@ -59,14 +114,26 @@ func ParseCiphertext(blob []byte) (Header, error) {
 	default:
 		return Header{}, ErrInvalidCiphertext
 	}
-	ids := string(hex.AppendEncode(text, blob[18:HeaderSize]))
+	ids := string(hex.AppendEncode(text, blob[18:idsSize]))
 	return Header{Suite: Suite(blob[0]), KeyID: ids[:36], MaterialID: ids[36:]}, nil
 }
 
-// AppendHeader appends the header of a ciphertext, HeaderSize bytes, to dst. It
-// is the inverse of ParseCiphertext. Errors: ErrKeyID; ErrCorrupt for a material
-// id that is not 64 lower-case hex digits.
-func AppendHeader(dst []byte, h Header) ([]byte, error) {
+// Append appends the header of a ciphertext, HeaderSize bytes, to dst. It is the
+// inverse of Parse. Errors: ErrKeyID; ErrCorrupt for a material id that is not 64
+// lower-case hex digits.
+func (h *Headers) Append(dst []byte, header Header) ([]byte, error) {
+	start := len(dst)
+	dst, err := AppendIDs(dst, header)
+	if err != nil {
+		return dst, err
+	}
+	h.withTag(dst[start:], func(tag []byte) { dst = append(dst, tag...) })
+	return dst, nil
+}
+
+// AppendIDs appends a header without its tag: what a key module binds material to.
+// Its errors are those of [Headers.Append].
+func AppendIDs(dst []byte, h Header) ([]byte, error) {
 	var id [32]byte // hex digits of the key id
 	form := byte(formUUID)
 	k := h.KeyID

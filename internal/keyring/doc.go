@@ -29,6 +29,13 @@
 //	     1     1  form of the key id: 1 = UUID, 2 = mrk-
 //	     2    16  the key id's 32 hex digits
 //	    18    32  material id
+//	    50    16  header tag: HMAC-SHA256 of the 50 bytes before it under the
+//	              deployment's header key, its first 16 bytes
+//
+// The tag is checked before a key is looked up, so that nobody can make up a
+// header and learn from the answer whether a key exists; and a blob of another
+// deployment is refused like any other that does not open. It proves nothing of
+// what follows the header.
 //
 // Neither Region nor account nor ARN is in it, so that multi-Region keys
 // interoperate. What follows depends on the suite. None is 0x01, with which the
@@ -36,10 +43,10 @@
 //
 // 0xA1, software: the key is in memory.
 //
-//	 50    32  salt, random
-//	 82    32  commitment
-//	114    12  nonce, random
-//	126   1–4096  AES-256-GCM ciphertext
+//	 66    32  salt, random
+//	 98    32  commitment
+//	130    12  nonce, random
+//	142   1–4096  AES-256-GCM ciphertext
 //	         16  tag
 //
 // With context the canonical encryption context (below) and ‖ concatenation:
@@ -58,7 +65,7 @@
 // decrypted; finding two (material, context) pairs with one commitment means
 // finding a collision of SHA-256.
 //
-// The other three are reserved, and refused by [ParseCiphertext] for now. They
+// The other three are reserved, and refused by [Headers.Parse] for now. They
 // are laid out here so that the suite byte and the header serve them too:
 //
 // 0xA2, HSM: the key cannot leave the module, so nothing can be derived from it
@@ -73,7 +80,7 @@
 // 16), the IV, one byte that is the length of its ciphertext metadata (0–20), the
 // metadata, the proxy's ciphertext and its tag (16). The proxy is sent at most
 // 92+4096 of the 4,300 bytes that it takes, with SHA-256(header ‖ context) as its
-// aad. The longest blob has 4,292 bytes.
+// aad. The longest blob has 4,308 bytes.
 //
 // 0xA4, proxy of an external key store: our key serves someone else's KMS, which
 // stores a ciphertext as long as its plaintext, an IV of up to 16 bytes, a tag and

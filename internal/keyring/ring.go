@@ -92,6 +92,10 @@ type Ring interface {
 
 // Cipher is a Ring's ability to encrypt under symmetric keys.
 type Cipher interface {
+	// ParseCiphertext reads a blob's header and checks that this deployment made
+	// it, before any key is looked up. Error: ErrInvalidCiphertext.
+	ParseCiphertext(blob []byte) (Header, error)
+
 	// Encrypt returns a ciphertext of plaintext under the key's current material,
 	// bound to the encryption context; nil and the empty map are one context. Two
 	// calls never give the same blob. Errors: ErrPlaintextSize,

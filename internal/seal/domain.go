@@ -28,6 +28,8 @@ const (
 	LabelGrantTokens    Label = "grant-tokens"
 	LabelPagination     Label = "pagination-markers"
 
+	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
+
 	labelSlots Label = "keyslots" // MAC over the keyslots
 )
 

@@ -19,13 +19,16 @@ const (
 	nonceAt      = commitmentAt + keyring.CommitmentSize
 )
 
+// ParseCiphertext implements [keyring.Cipher].
+func (r *Ring) ParseCiphertext(blob []byte) (keyring.Header, error) { return r.headers.Parse(blob) }
+
 // Encrypt implements [keyring.Cipher].
 func (r *Ring) Encrypt(_ context.Context, key keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
 	if len(plaintext) < 1 || len(plaintext) > keyring.MaxPlaintext {
 		return nil, keyring.ErrPlaintextSize
 	}
 	blob := make([]byte, 0, keyring.Overhead+len(plaintext))
-	blob, err := keyring.AppendHeader(blob, keyring.Header{Suite: keyring.SuiteSoftware, KeyID: key.KeyID, MaterialID: key.Current.ID})
+	blob, err := r.headers.Append(blob, keyring.Header{Suite: keyring.SuiteSoftware, KeyID: key.KeyID, MaterialID: key.Current.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func (r *Ring) Encrypt(_ context.Context, key keyring.KeyRef, plaintext secret.B
 
 // Decrypt implements [keyring.Cipher].
 func (r *Ring) Decrypt(_ context.Context, key keyring.KeyRef, blob []byte, encryptionContext map[string]string) (secret.Bytes, error) {
-	header, err := keyring.ParseCiphertext(blob)
+	header, err := r.headers.Parse(blob)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func TestEncryptDecrypt(t *testing.T) {
 			if len(blob) != size+keyring.Overhead {
 				t.Errorf("%d bytes give a blob of %d", size, len(blob))
 			}
-			h, err := keyring.ParseCiphertext(blob)
+			h, err := r.ParseCiphertext(blob)
 			if err != nil || h != (keyring.Header{Suite: keyring.SuiteSoftware, KeyID: keyID, MaterialID: key.Current.ID}) {
 				t.Errorf("the blob's header is %+v, %v", h, err)
 			}
@@ -165,7 +165,7 @@ func TestOtherKeysAndMaterials(t *testing.T) {
 	if got, err := r.Decrypt(context.Background(), rotated, blob, nil); err != nil || string(got) != "x" {
 		t.Errorf("after rotation: %v", err)
 	}
-	if h, err := keyring.ParseCiphertext(mustEncrypt(t, r, rotated, "x", nil)); err != nil || h.MaterialID != next.Current.ID {
+	if h, err := r.ParseCiphertext(mustEncrypt(t, r, rotated, "x", nil)); err != nil || h.MaterialID != next.Current.ID {
 		t.Errorf("Encrypt after rotation used %+v, %v", h, err)
 	}
 	wantRefused(t, "another key", r, b, blob, nil)
@@ -175,7 +175,7 @@ func TestOtherKeysAndMaterials(t *testing.T) {
 	// The blob is rewritten to name the other key or material: what is bound in no
 	// longer matches.
 	for name, to := range map[string]keyring.KeyRef{"key": b, "material": next} {
-		moved, err := keyring.AppendHeader(nil, keyring.Header{Suite: keyring.SuiteSoftware, KeyID: to.KeyID, MaterialID: to.Current.ID})
+		moved, err := r.headers.Append(nil, keyring.Header{Suite: keyring.SuiteSoftware, KeyID: to.KeyID, MaterialID: to.Current.ID})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func (r *Ring) wrap(keyID string, spec keyring.Spec, material secret.Bytes) (key
 			return
 		}
 		// A key id that no ciphertext can carry must not get material.
-		if _, err = keyring.AppendHeader(nil, keyring.Header{KeyID: keyID, MaterialID: m.ID}); err != nil {
+		if _, err = keyring.AppendIDs(nil, keyring.Header{KeyID: keyID, MaterialID: m.ID}); err != nil {
 			return
 		}
 		var aead cipher.AEAD

@@ -61,9 +61,10 @@ type Config struct {
 // Ring is the key module. It implements keyring.Ring and keyring.Cipher, and is
 // safe for concurrent use.
 type Ring struct {
-	domain *seal.Domain
-	rand   io.Reader
-	cache  *cache
+	domain  *seal.Domain
+	rand    io.Reader
+	cache   *cache
+	headers *keyring.Headers
 }
 
 var (
@@ -85,7 +86,13 @@ func New(c Config) (*Ring, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Ring{domain: c.Domain, rand: c.Rand, cache: newCache(c.CacheSize)}, nil
+	// Ciphertexts outlive the versions of the domain key, so the header key comes
+	// from the first one.
+	headerKey, err := c.Domain.Derive(1, seal.LabelCiphertextHeaders)
+	if err != nil {
+		return nil, err
+	}
+	return &Ring{domain: c.Domain, rand: c.Rand, cache: newCache(c.CacheSize), headers: keyring.NewHeaders(headerKey)}, nil
 }
 
 // Generate implements [keyring.Ring]. It knows keyring.SymmetricDefault.

@@ -76,7 +76,7 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	var header keyring.Header
 	if symmetricAlgorithm {
 		var err error
-		if header, err = keyring.ParseCiphertext(from.blob); err != nil {
+		if header, err = s.Keyring.ParseCiphertext(from.blob); err != nil {
 			return found{}, "", fromKeyring(err)
 		}
 	}

@@ -5,7 +5,7 @@
 
 needs the package "cryptography".
 """
-import json, struct, uuid
+import hmac, json, struct, uuid
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -33,7 +33,9 @@ def header(key_id, material_id):
         form, raw = 2, bytes.fromhex(key_id[4:])
     else:
         form, raw = 1, uuid.UUID(key_id).bytes
-    return bytes([0xA1, form]) + raw + bytes.fromhex(material_id)
+    ids = bytes([0xA1, form]) + raw + bytes.fromhex(material_id)
+    key = hkdf(domain, b"strongroom/seal/domain/v1", b"ciphertext-headers")
+    return ids + hmac.digest(key, b"strongroom/keyring/header/v1\0" + ids, "sha256")[:16]
 
 
 def material_id(key_id, material):
