@@ -72,13 +72,15 @@ func (s *Service) ListResourceTags(ctx context.Context, call *authz.Call, in *ap
 	if err != nil {
 		return nil, err
 	}
-	rest := k.Tags
-	for i := range rest {
-		if page.after != "" && rest[i].Key == page.after {
-			rest = rest[i+1:]
-			break
+	start := 0
+	if page.after != "" {
+		if start = 1 + slices.IndexFunc(k.Tags, func(t tag) bool { return t.Key == page.after }); start == 0 {
+			// The tag that the marker stands for was removed since, and with it the
+			// place to go on at.
+			return nil, api.InvalidMarkerException("")
 		}
 	}
+	rest := k.Tags[start:]
 	more := len(rest) > page.limit
 	rest = rest[:min(len(rest), page.limit)]
 	out := &api.ListResourceTagsOutput{Tags: make([]api.Tag, 0, len(rest))}
