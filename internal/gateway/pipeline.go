@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/strongroom/strongroom/internal/authz"
@@ -81,7 +83,15 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Serv
 	return out, err
 }
 
-func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func() (any, error)) (any, error) {
+// act runs the call. A panic becomes a failure like any other, so that it is
+// recorded and answered; the process goes on, as no lock or transaction outlives
+// the handler.
+func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func() (any, error)) (out any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			out, err = nil, &panicked{v, debug.Stack()}
+		}
+	}()
 	in, err := input()
 	if err != nil {
 		return nil, err
@@ -92,7 +102,7 @@ func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func
 			return nil, err
 		}
 	}
-	out, err := p.row.Invoke(ctx, call, in)
+	out, err = p.row.Invoke(ctx, call, in)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +110,20 @@ func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func
 		return nil, authz.ErrUnasked
 	}
 	return out, nil
+}
+
+// panicked is the failure of a handler that panicked. It shows what the runtime
+// found; any other value may hold what is secret, and shows its type alone.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string {
+	if e, ok := p.value.(runtime.Error); ok {
+		return fmt.Sprintf("gateway: panic in the handler: %v\n%s", e, p.stack)
+	}
+	return fmt.Sprintf("gateway: panic in the handler: %T\n%s", p.value, p.stack)
 }
 
 // Invoke makes a call of one service on another, for the caller of parent: it is

@@ -33,7 +33,7 @@ func (r *refusals) count(code string) {
 	}
 	r.counts[code]++
 	now := r.clock.Now()
-	if now.Sub(r.said) < refusalsEvery && now.After(r.said) {
+	if now.Sub(r.said) < refusalsEvery && !now.Before(r.said) {
 		return
 	}
 	args := make([]any, 0, 2*len(r.counts))

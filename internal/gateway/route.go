@@ -103,6 +103,8 @@ func (rt *router) route(req *wire.Request) (routed, error) {
 			return r, errUnknownOperation
 		}
 		r.body = req.Body
+	} else if req.Method != "POST" && req.Method != "GET" {
+		return r, errUnknownOperation
 	}
 	r.operation = name
 	return r, nil
