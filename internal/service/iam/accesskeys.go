@@ -94,6 +94,12 @@ func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope
 		return nil, authz.Principal{}, err
 	}
 	key, err := s.signing.Key(id, scope, func() (secret.String, error) {
+		// Read again: what was read before may have changed before the cache of
+		// signing keys began to watch for that.
+		record, err := s.accessKeys.Get(ctx, store.Deployment, id)
+		if err != nil {
+			return "", err
+		}
 		plain, err := s.Secrets.Open(record.Secret, secretBinding(id, record.Account))
 		if err != nil {
 			return "", fmt.Errorf("iam: the secret of access key %s: %w", id, err)
