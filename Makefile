@@ -2,8 +2,9 @@
 
 GO ?= go
 DATA ?= ./strongroom-data
+KILLS ?= 200
 
-.PHONY: help run dev build test test-long check generate bench crash tools
+.PHONY: help run dev build tools test check generate e2e bench crash
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,17 +22,22 @@ tools: ## install what the tests need from Debian's packages (as root)
 	./.ci/install-tools
 
 test: tools check ## everything that CI runs: tools, generated code, vet, staticcheck, tests, fuzz
-	$(GO) test -race -timeout 20m ./...
 	./.ci/fuzz
+	$(GO) test -tags strongroom_volatile ./internal/store/pebble
+	$(GO) test -tags strongroom_volatile,strongroom_planted_nosync -run Volatile ./internal/store/pebble
+	$(GO) test -race -timeout 30m ./...
 
 check: ## generated code is up to date; vet; staticcheck; builds with and without cgo
 	./.ci/check
+
+e2e: ## the built binary against the AWS CLI, boto3, the SDK for Go, hostile bytes, kill -9
+	$(GO) test -count=1 ./e2e/...
 
 generate: ## make api/ from models/
 	$(GO) generate ./...
 
 bench: ## compare with HTTP servers that do nothing
-	$(GO) run ./bench
+	$(GO) run ./bench $(BENCH)
 
-crash: ## the long proof: 200 kills under load
-	KILLS=200 $(GO) test -count=1 -timeout 60m -run TestKill ./e2e
+crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
+	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e
