@@ -111,8 +111,11 @@ func (g *Gateway) decode(row *operation.Row, body []byte) (any, error) {
 	return row.Decode(body)
 }
 
+// usualAnswer is a little more than what most answers need, in bytes.
+const usualAnswer = 512
+
 func (g *Gateway) encode(s *operation.Service, row *operation.Row, requestID string, out any) (contentType string, body []byte) {
-	body = row.Encode(nil, out)
+	body = row.Encode(make([]byte, 0, usualAnswer), out)
 	if s.Protocol == wire.AWSQuery {
 		body = wire.AppendQueryAnswer(nil, row.Name, s.XMLNamespace, requestID, body)
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
+// usualRecord is a little more than what most records need, in bytes.
+const usualRecord = 2048
+
 // record renders the audit record of a call: of one that succeeds with out, or of
 // one that is refused.
 func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
@@ -49,7 +52,7 @@ func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Err
 	for _, resource := range call.Audit.Resources {
 		r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
 	}
-	return r.AppendJSON(nil)
+	return r.AppendJSON(make([]byte, 0, usualRecord))
 }
 
 var identityTypes = map[policy.PrincipalType]string{

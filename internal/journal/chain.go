@@ -132,6 +132,7 @@ func (c *chain) take(f *frame) error {
 	r.UnsignedRecords += uint64(f.count)
 	if signed != nil {
 		r.Checkpoint, r.UnsignedFrames, r.UnsignedRecords = signed, 0, 0
+		r.Checkpoints++
 	}
 	return nil
 }

@@ -65,8 +65,10 @@ type Report struct {
 	// Filtered says that an export holds a selection, so that frames and records
 	// between are not there to be checked.
 	Filtered bool
-	// Checkpoint is the last one that was seen and verified; nil for none.
-	Checkpoint *Checkpoint
+	// Checkpoints counts those that were seen and verified; Checkpoint is the last
+	// of them, nil for none.
+	Checkpoints uint64
+	Checkpoint  *Checkpoint
 	// UnsignedFrames and UnsignedRecords come after it: they are chained, but
 	// whoever can write the files could have rewritten them.
 	UnsignedFrames, UnsignedRecords uint64

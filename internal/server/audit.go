@@ -183,7 +183,7 @@ func verifyWith(opts admin.VerifyOptions, public ed25519.PublicKey) (keys []ed25
 
 // adminReport puts what a verification found into the command line's form.
 func adminReport(r *journal.Report, err error) (admin.Report, error) {
-	report := admin.Report{Records: r.Records, Frames: r.Frames, Unanchored: r.UnsignedRecords}
+	report := admin.Report{Records: r.Records, Frames: r.Frames, Checkpoints: r.Checkpoints, Unanchored: r.UnsignedRecords}
 	if r.Checkpoint != nil {
 		report.Checkpoint = r.Checkpoint.String()
 	}
