@@ -1,0 +1,115 @@
+package kms
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strings"
+	"testing"
+
+	api "github.com/strongroom/strongroom/api/kms"
+)
+
+// samples are valid inputs of the operations that exist, made for a fresh key
+// that has the alias alias/sample. A row for each is compulsory.
+var samples = map[string]func(h *harness, keyID string) m{
+	"CancelKeyDeletion": func(h *harness, keyID string) m {
+		h.ok(root, "ScheduleKeyDeletion", m{"KeyId": keyID})
+		return m{"KeyId": keyID}
+	},
+	"CreateAlias":     func(_ *harness, keyID string) m { return m{"AliasName": "alias/new", "TargetKeyId": keyID} },
+	"CreateKey":       func(*harness, string) m { return m{} },
+	"Decrypt":         func(h *harness, keyID string) m { return m{"CiphertextBlob": sampleBlob(h, keyID)} },
+	"DeleteAlias":     func(*harness, string) m { return m{"AliasName": "alias/sample"} },
+	"DescribeKey":     justKey,
+	"DisableKey":      justKey,
+	"EnableKey":       justKey,
+	"Encrypt":         func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Plaintext": plaintextBase64} },
+	"GenerateDataKey": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "KeySpec": "AES_256"} },
+	"GenerateDataKeyWithoutPlaintext": func(_ *harness, keyID string) m {
+		return m{"KeyId": keyID, "NumberOfBytes": 64}
+	},
+	"GenerateRandom":   func(*harness, string) m { return m{"NumberOfBytes": 32} },
+	"GetKeyPolicy":     justKey,
+	"ListAliases":      func(*harness, string) m { return m{} },
+	"ListKeyPolicies":  justKey,
+	"ListKeys":         func(*harness, string) m { return m{} },
+	"ListResourceTags": justKey,
+	"PutKeyPolicy":     func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Policy": keyPolicy()} },
+	"ReEncrypt": func(h *harness, keyID string) m {
+		return m{"CiphertextBlob": sampleBlob(h, keyID), "DestinationKeyId": keyID}
+	},
+	"ScheduleKeyDeletion": justKey,
+	"TagResource": func(_ *harness, keyID string) m {
+		return m{"KeyId": keyID, "Tags": []m{{"TagKey": "k", "TagValue": "v"}}}
+	},
+	"UntagResource":        func(_ *harness, keyID string) m { return m{"KeyId": keyID, "TagKeys": []string{"k"}} },
+	"UpdateAlias":          func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
+	"UpdateKeyDescription": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Description": "new"} },
+}
+
+func justKey(_ *harness, keyID string) m { return m{"KeyId": keyID} }
+
+func sampleBlob(h *harness, keyID string) string {
+	return h.ok(root, "Encrypt", m{"KeyId": keyID, "Plaintext": plaintextBase64})["CiphertextBlob"].(string)
+}
+
+// TestEveryOperationAsksAndRecords calls every operation that exists as someone
+// whom no policy allows anything, and as the root: the one is refused, the other
+// not, and each call leaves one record that says which it was.
+func TestEveryOperationAsksAndRecords(t *testing.T) {
+	for _, name := range built(t) {
+		t.Run(name, func(t *testing.T) {
+			sample := samples[name]
+			if sample == nil {
+				t.Fatal("give the operation a row in samples")
+			}
+			h := newHarness(t)
+			keyID, _ := h.keyID()
+			h.ok(root, "CreateAlias", m{"AliasName": "alias/sample", "TargetKeyId": keyID})
+			in := sample(h, keyID)
+			h.journal.taken(t)
+
+			if a := h.send(user, name, in); a.code != "AccessDeniedException" {
+				t.Errorf("as a user without policies: %d %s: %s", a.status, a.code, a.message)
+			}
+			if r := h.only(); r["eventName"] != name || r["errorCode"] != "AccessDeniedException" {
+				t.Errorf("the record of the denial is %v", r)
+			}
+			h.ok(root, name, in)
+			if r := h.only(); r["eventName"] != name || r["errorCode"] != nil {
+				t.Errorf("the record of the success is %v", r)
+			}
+		})
+	}
+}
+
+// built returns the operations that Service has a method for.
+func built(t *testing.T) []string {
+	t.Helper()
+	table := api.Table(api.Unimplemented{})
+	var names []string
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv != nil && table.Lookup(fn.Name.Name) != nil {
+				names = append(names, fn.Name.Name)
+			}
+		}
+	}
+	if len(names) < len(samples) {
+		t.Fatalf("only %d operations found", len(names))
+	}
+	return names
+}
