@@ -46,7 +46,9 @@ func (a *lenient) Authenticate(ctx context.Context, req *wire.Request, s *sigv4.
 		}
 		return iam.Root(a.partition, a.account, devAccessKey), nil
 	case isAccount(s.AccessKeyID):
-		return iam.Root(a.partition, s.AccessKeyID, s.AccessKeyID), nil
+		// The account outlives the request, whose bytes the access key id is of.
+		account := strings.Clone(s.AccessKeyID)
+		return iam.Root(a.partition, account, account), nil
 	}
 	return a.strict.Authenticate(ctx, req, s)
 }

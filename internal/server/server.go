@@ -265,14 +265,22 @@ func withDeadline(handler front.Handler) front.Handler {
 	}
 }
 
-// signIdleTail signs what the journal holds when no traffic does.
+// signAgainAfter is how long signing rests after it failed, on a full disk for one.
+const signAgainAfter = 10 * time.Second
+
+// signIdleTail signs what the journal holds when no traffic does. It goes by the
+// clock that the journal goes by.
 func (s *Server) signIdleTail(ctx context.Context) {
+	var rest time.Time
 	for ctx.Err() == nil {
 		at, unsigned := s.journal.CheckpointDue()
 		if !unsigned {
-			at = machineClock.Now().Add(journal.CheckpointInterval)
+			at = s.clock.Now().Add(journal.CheckpointInterval)
 		}
-		wake, stop := machineClock.Wake(at)
+		if at.Before(rest) {
+			at = rest
+		}
+		wake, stop := s.clock.Wake(at)
 		select {
 		case <-wake:
 		case <-ctx.Done():
@@ -281,6 +289,7 @@ func (s *Server) signIdleTail(ctx context.Context) {
 		if ctx.Err() == nil && s.journal.NeedsCheckpoint() {
 			if err := s.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Warn("the journal's tail could not be signed; it will be tried again", "error", err)
+				rest = s.clock.Now().Add(signAgainAfter)
 			}
 		}
 	}
