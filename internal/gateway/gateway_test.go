@@ -317,7 +317,9 @@ func TestOutcomes(t *testing.T) {
 		{"not asked", "x", func(*harness, *authz.Call) (any, error) { return canary, nil }, 500, "InternalFailure", failure, "has not asked for permission"},
 		{"effect without asking", "x", func(h *harness, call *authz.Call) (any, error) { return commit(h, call) }, 500, "InternalFailure", failure, "has not asked for permission"},
 		{"panic", "x", func(*harness, *authz.Call) (any, error) { panic(canary) }, 500, "InternalFailure", failure, "panic"},
-		{"runtime panic", "x", func(*harness, *authz.Call) (any, error) { var m map[string]int; m["x"] = 1; return nil, nil }, 500, "InternalFailure", failure, "assignment to entry in nil map"},
+		{"runtime panic", "x", func(_ *harness, call *authz.Call) (any, error) {
+			return []string{}[call.Time.Second()-now.Second()], nil
+		}, 500, "InternalFailure", failure, "index out of range"},
 	}
 	for _, test := range tests {
 		h := newHarness(t)
