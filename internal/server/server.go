@@ -33,7 +33,6 @@ import (
 	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/service/sts"
 	"github.com/strongroom/strongroom/internal/store"
-	"github.com/strongroom/strongroom/internal/wire"
 )
 
 // Config is what a server is started with.
@@ -233,7 +232,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		tlsConfig = front.TLSConfig(certificate)
 	}
 	var err error
-	s.front, err = front.New(front.Config{Handler: withDeadline(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
+	s.front, err = front.New(front.Config{Handler: new(deadlines).bound(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -251,18 +250,6 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		}
 	}()
 	return nil
-}
-
-// callDeadline is how long a call may wait for the disk; after it the outcome is
-// unknown, and the caller is told to ask again.
-const callDeadline = 5 * time.Second
-
-func withDeadline(handler front.Handler) front.Handler {
-	return func(ctx context.Context, req *wire.Request, resp *wire.Response) {
-		ctx, cancel := context.WithTimeout(ctx, callDeadline)
-		defer cancel()
-		handler(ctx, req, resp)
-	}
 }
 
 // signAgainAfter is how long signing rests after it failed, on a full disk for one.
