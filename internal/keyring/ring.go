@@ -54,6 +54,10 @@ type Material struct {
 	// DomainVersion is the domain key under which Wrapped is sealed.
 	DomainVersion uint32 `json:"domainVersion"`
 	Wrapped       []byte `json:"wrapped"`
+	// Public is the public key of a key pair, a DER SubjectPublicKeyInfo in the
+	// clear, so that showing it, verifying and encrypting need no unwrapping; nil
+	// for symmetric and HMAC keys. Unwrapping fails if it was altered.
+	Public []byte `json:"public,omitempty"`
 }
 
 // KeyRef is a key as an operation uses it.
@@ -67,16 +71,16 @@ type KeyRef struct {
 }
 
 // Ring is what every key module offers. Further abilities (signing, MACs, key
-// agreement, encapsulation, import, public keys) are small interfaces of their
-// own, which a caller finds by type assertion.
+// agreement, encapsulation, import) are small interfaces of their own, which a
+// caller finds by type assertion.
 //
 // All methods are safe for concurrent use and keep no reference to their
 // arguments. They change nothing durable, so each may be retried. A module that
 // has to ask another device honours ctx; one that works in memory does not block.
 type Ring interface {
 	// Generate makes new material for the key. The caller stores it; until then
-	// nothing is lost by forgetting it. Errors: ErrUnsupported, ErrKeyID, and
-	// whatever the source of randomness returns.
+	// nothing is lost by forgetting it. Errors: ErrUnsupported, ErrKeyID, ErrBusy,
+	// and whatever the source of randomness returns.
 	Generate(ctx context.Context, keyID string, spec Spec) (Material, error)
 
 	// Random returns n random bytes from the module, 1 to MaxRandom. The caller
