@@ -3,6 +3,7 @@ package software
 import (
 	"context"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
 	"testing"
@@ -107,5 +108,72 @@ func run(b *testing.B, name string, op func() error) {
 				}
 			}
 		})
+	})
+}
+
+// BenchmarkSign has the ring beside the library alone.
+func BenchmarkSign(b *testing.B) {
+	r, keys := asymmetric()
+	digest := make([]byte, 32)
+	for _, c := range []struct {
+		spec      keyring.Spec
+		algorithm keyring.Algorithm
+	}{
+		{keyring.P256, keyring.ECDSASHA256},
+		{keyring.RSA2048, keyring.PKCS1SHA256},
+		{keyring.RSA2048, keyring.PSSSHA256},
+		{keyring.Ed25519, keyring.Ed25519SHA512},
+		{keyring.Secp256k1, keyring.ECDSASHA256},
+		{keyring.MLDSA65, keyring.MLDSAShake256},
+	} {
+		key := keys[c.spec]
+		parsed, err := r.private(&key, kindOf(c.spec))
+		if err != nil {
+			b.Fatal(err)
+		}
+		form := keyring.Digest
+		if hashOf(c.algorithm) == 0 {
+			form = keyring.Raw
+		}
+		run(b, fmt.Sprintf("%s/%s/ring", c.spec, c.algorithm), func() error {
+			_, err := r.Sign(context.Background(), key, c.algorithm, form, digest)
+			return err
+		})
+		run(b, fmt.Sprintf("%s/%s/library", c.spec, c.algorithm), func() error {
+			_, err := parsed.(signer).sign(c.algorithm, form, digest)
+			return err
+		})
+	}
+}
+
+// BenchmarkVerifyMu has our verification of a µ beside the library's of a message.
+func BenchmarkVerifyMu(b *testing.B) {
+	r, keys := asymmetric()
+	message := make([]byte, muSize)
+	for _, form := range []keyring.Form{keyring.ExternalMu, keyring.Raw} {
+		signature, err := r.Sign(context.Background(), keys[keyring.MLDSA65], keyring.MLDSAShake256, form, message)
+		if err != nil {
+			b.Fatal(err)
+		}
+		run(b, string(form), func() error {
+			return r.Verify(context.Background(), keys[keyring.MLDSA65], keyring.MLDSAShake256, form, message, signature)
+		})
+	}
+}
+
+// BenchmarkGenerateMAC has the ring beside crypto/hmac alone.
+func BenchmarkGenerateMAC(b *testing.B) {
+	r, keys := asymmetric()
+	message := make([]byte, 256)
+	run(b, "ring", func() error {
+		_, err := r.GenerateMAC(context.Background(), keys[keyring.HMAC256], keyring.HMACSHA256, message)
+		return err
+	})
+	material := make([]byte, 32)
+	run(b, "library", func() error {
+		h := hmac.New(sha256.New, material)
+		h.Write(message)
+		h.Sum(nil)
+		return nil
 	})
 }

@@ -25,15 +25,24 @@ var (
 	firstBlock      = []byte{1} // HKDF-Expand's counter
 )
 
-// entry is what is kept of one material: its HKDF pseudorandom key, and keyed
-// states that are idle.
+// entry is what is kept of one material: of a symmetric key its HKDF pseudorandom
+// key, and keyed states that are idle; of every other the parsed key.
 type entry struct {
 	keyID, materialID string
-	used              atomic.Bool // since the cache's hand last passed
+	spec              keyring.Spec // of parsed
+	used              atomic.Bool  // since the cache's hand last passed
 
-	mu   sync.Mutex
-	prk  secret.Bytes // nil once retired
-	idle []*deriver
+	mu     sync.Mutex
+	prk    secret.Bytes // nil once retired
+	idle   []*deriver
+	parsed any // nil once retired
+}
+
+// parsedKey returns the parsed key, or nil if the entry was retired.
+func (e *entry) parsedKey() any {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.parsed
 }
 
 // newEntry extracts the pseudorandom key. It does not keep material.
@@ -82,7 +91,7 @@ func (e *entry) retire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.prk.Wipe()
-	e.prk, e.idle = nil, nil
+	e.prk, e.idle, e.parsed = nil, nil, nil
 }
 
 // deriver makes the keys of one message at a time. Its buffers are here because

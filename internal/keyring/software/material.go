@@ -38,9 +38,9 @@ func materialID(keyID string, material secret.Bytes) (string, error) {
 }
 
 // wrap returns material as it is stored: sealed under the current domain key,
-// with a key of its own.
-func (r *Ring) wrap(keyID string, spec keyring.Spec, material secret.Bytes) (keyring.Material, error) {
-	m := keyring.Material{Spec: spec, DomainVersion: r.domain.Current()}
+// with a key of its own. public is nil for keys that have none.
+func (r *Ring) wrap(keyID string, spec keyring.Spec, material secret.Bytes, public []byte) (keyring.Material, error) {
+	m := keyring.Material{Spec: spec, DomainVersion: r.domain.Current(), Public: public}
 	out := make([]byte, 1+keyring.SaltSize, wrapOverhead+len(material))
 	out[0] = wrapFormat
 	if _, err := io.ReadFull(r.rand, out[1:]); err != nil {
@@ -102,12 +102,14 @@ func (r *Ring) wrapCipher(version uint32, salt []byte) (cipher.AEAD, error) {
 }
 
 // wrapAAD binds wrapped material to its place: a label, then key id, material id
-// and spec with their lengths, and the domain-key version.
+// and spec with their lengths, the domain-key version and, if there is one, the
+// public key.
 func wrapAAD(keyID string, m keyring.Material) []byte {
 	aad := []byte(wrapInfo)
 	for _, s := range []string{keyID, m.ID, string(m.Spec)} {
 		aad = binary.BigEndian.AppendUint32(aad, uint32(len(s)))
 		aad = append(aad, s...)
 	}
-	return binary.BigEndian.AppendUint32(aad, m.DomainVersion)
+	aad = binary.BigEndian.AppendUint32(aad, m.DomainVersion)
+	return append(aad, m.Public...)
 }

@@ -14,20 +14,47 @@
 // What is kept between calls is not material but the HKDF pseudorandom key that
 // was extracted from it, in a cache of bounded size, and HMAC states keyed with
 // it. It is wiped when an entry is evicted or forgotten, as soon as no call uses
-// it. Copies that the standard library makes (key schedules, hash states) are
-// beyond reach; a build with GOEXPERIMENT=runtimesecret erases those too, when
-// they are no longer referred to.
+// it. Of all other keys the parsed key is kept, in a cache of its own that is
+// bounded too; what is evicted or forgotten is left to the garbage collector, as
+// the libraries' keys cannot be wiped. Copies that the standard library makes (key
+// schedules, hash states) are beyond reach. A build with
+// GOEXPERIMENT=runtimesecret erases parsed keys and those copies, when they are no
+// longer referred to.
 //
 // # Randomness and FIPS 140-3
 //
-// Material and salts come from the reader in [Config]; nonces come from the random
-// generator of Go's FIPS module, which cipher.NewGCMWithRandomNonce takes and no
-// other. In FIPS mode crypto/rand, the default reader, is that generator too. AES, GCM, SHA-256 and HMAC are the module's. HKDF is crypto/hkdf, except
-// that Expand, always of one block, is written with crypto/hmac, so that a keyed
-// state serves many messages: HMAC(prk, info ‖ 1), which a test holds against
-// crypto/hkdf. The package's tests pass in a certified build in FIPS mode:
+// Symmetric material, MAC keys, seeds (Ed25519, ML-DSA, ML-KEM), secp256k1 scalars
+// and salts come from the reader in [Config]. RSA and NIST-curve keys, nonces and
+// the randomness of signatures and encapsulations come from the random generator
+// of Go's FIPS module, which the standard library takes and no other. In FIPS mode
+// crypto/rand, the default reader, is that generator too.
+//
+// AES, GCM, SHA-2, HMAC, RSA, ECDSA, ECDH, Ed25519 and ML-KEM-768/1024 are the
+// module's. HKDF is crypto/hkdf, except that Expand, always of one block, is
+// written with crypto/hmac, so that a keyed state serves many messages:
+// HMAC(prk, info ‖ 1), which a test holds against crypto/hkdf. The package's tests
+// pass in a certified build in FIPS mode:
 //
 //	GOFIPS140=certified GODEBUG=fips140=on go test ./internal/keyring/...
+//
+// Outside the module: secp256k1 (decred), ML-DSA (filippo.io/mldsa, the standard
+// library's implementation ahead of the release that has it; and our own
+// verification of a µ that the caller computed, for which it has no function) and
+// ML-KEM-512 (circl). RSAES_OAEP_SHA_1 uses the module with a hash that is not
+// approved.
+//
+// # Side channels
+//
+// secp256k1's base-point multiplication is not constant-time: whoever can time
+// many signatures to the nanosecond, from the same processor, may learn of the
+// nonces. Every other private operation is as its library makes it, which claims
+// constant time.
+//
+// # Bounded work
+//
+// Making RSA keys, and whatever RSA_4096 and ECC_NIST_P521 keys do, takes
+// milliseconds to seconds of a processor and waits for one of a few places
+// (Config.Places), so that it cannot starve everything else.
 package software
 
 import (
@@ -42,8 +69,11 @@ import (
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
-// defaultCacheSize is for deployments that say nothing; see Config.CacheSize.
-const defaultCacheSize = 16384
+// For deployments that say nothing; see Config.
+const (
+	defaultCacheSize  = 16384
+	defaultParsedKeys = 2048
+)
 
 // Config is what a Ring is made from.
 type Config struct {
@@ -56,6 +86,15 @@ type Config struct {
 	// each; if 0, 16384. A material that is not among them costs some
 	// microseconds more.
 	CacheSize int
+	// ParsedKeys bounds the number of parsed private and MAC keys that are kept,
+	// and apart from them of parsed public keys; if 0, 2048. An RSA_4096 key takes
+	// about 10 KB, an ML_DSA_87 key 100 KB.
+	ParsedKeys int
+	// Places bounds how many RSA keys are made at once and, apart from them, how
+	// many operations of RSA_4096 and ECC_NIST_P521 keys run at once; if 0, one for
+	// every two processors. What finds no place waits, so that however many of
+	// these are asked for, symmetric operations are not held up.
+	Places int
 }
 
 // Ring is the key module. It implements keyring.Ring and keyring.Cipher, and is
@@ -63,8 +102,11 @@ type Config struct {
 type Ring struct {
 	domain  *seal.Domain
 	rand    io.Reader
-	cache   *cache
 	headers *keyring.Headers
+	cache   *cache // of symmetric keys
+	// privates and publics hold parsed keys of every other kind.
+	privates, publics *cache
+	making, using     lane
 }
 
 var (
@@ -83,6 +125,12 @@ func New(c Config) (*Ring, error) {
 	if c.CacheSize == 0 {
 		c.CacheSize = defaultCacheSize
 	}
+	if c.ParsedKeys < 0 || c.Places < 0 {
+		return nil, errors.New("software: Config.ParsedKeys and Config.Places must not be negative")
+	}
+	if c.ParsedKeys == 0 {
+		c.ParsedKeys = defaultParsedKeys
+	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
@@ -92,20 +140,24 @@ func New(c Config) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ring{domain: c.Domain, rand: c.Rand, cache: newCache(c.CacheSize), headers: keyring.NewHeaders(headerKey)}, nil
+	return &Ring{
+		domain: c.Domain, rand: c.Rand, headers: keyring.NewHeaders(headerKey),
+		cache: newCache(c.CacheSize), privates: newCache(c.ParsedKeys), publics: newCache(c.ParsedKeys),
+		making: newLane(c.Places), using: newLane(c.Places),
+	}, nil
 }
 
-// Generate implements [keyring.Ring]. It knows keyring.SymmetricDefault.
-func (r *Ring) Generate(_ context.Context, keyID string, spec keyring.Spec) (keyring.Material, error) {
+// Generate implements [keyring.Ring].
+func (r *Ring) Generate(ctx context.Context, keyID string, spec keyring.Spec) (keyring.Material, error) {
 	if spec != keyring.SymmetricDefault {
-		return keyring.Material{}, fmt.Errorf("%w: %q", keyring.ErrUnsupported, spec)
+		return r.generate(ctx, keyID, spec)
 	}
 	material := make(secret.Bytes, materialSize)
 	defer material.Wipe()
 	if _, err := io.ReadFull(r.rand, material); err != nil {
 		return keyring.Material{}, fmt.Errorf("software: making key material: %w", err)
 	}
-	return r.wrap(keyID, spec, material)
+	return r.wrap(keyID, spec, material, nil)
 }
 
 // Random implements [keyring.Ring].
@@ -121,7 +173,11 @@ func (r *Ring) Random(_ context.Context, n int) (secret.Bytes, error) {
 }
 
 // Forget implements [keyring.Ring].
-func (r *Ring) Forget(keyID string) { r.cache.forget(keyID) }
+func (r *Ring) Forget(keyID string) {
+	r.cache.forget(keyID)
+	r.privates.forget(keyID)
+	r.publics.forget(keyID)
+}
 
 // Format implements fmt.Formatter: fmt would print unexported fields raw.
 func (r *Ring) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[software keyring]") }
