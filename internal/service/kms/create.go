@@ -39,9 +39,9 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 	if record.Policy, err = s.newPolicy(ctx, call, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 		return nil, err
 	}
-	material, err := s.Keyring.Generate(ctx, record.ID, keyring.SymmetricDefault)
+	material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
 	if err != nil {
-		return nil, err
+		return nil, fromKeyring(err)
 	}
 	record.Materials = []keyring.Material{material}
 	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
@@ -81,8 +81,8 @@ func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
 		use = api.KeyUsageTypeEncryptDecrypt
 	}
 	row := specOf(spec)
-	if row == nil {
-		return none, api.UnsupportedOperationException(fmt.Sprintf("KeySpec %s is not supported yet.", spec))
+	if row == nil || !row.in(call.Region) {
+		return none, api.UnsupportedOperationException(fmt.Sprintf("KeySpec %s is not supported in this Region.", spec))
 	}
 	if row.algorithms(use) == nil {
 		return none, awserr.Validationf("KeyUsage %s is not compatible with KeySpec %s", use, spec)

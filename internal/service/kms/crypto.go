@@ -1,12 +1,10 @@
 package kms
 
 import (
-	"errors"
+	"slices"
 	"strings"
 
 	api "github.com/strongroom/strongroom/api/kms"
-	"github.com/strongroom/strongroom/internal/awserr"
-	"github.com/strongroom/strongroom/internal/keyring"
 )
 
 // usable checks that the key can do what a cryptographic operation asks, in AWS's
@@ -24,6 +22,12 @@ func (k *key) usable(operation string, usage api.KeyUsageType, algorithm string)
 		}
 	}
 	return api.InvalidKeyUsageException("Algorithm " + algorithm + " is incompatible with key spec " + string(k.Spec) + ".")
+}
+
+// ignoresCiphertext tells a dry run that is to stop short of the ciphertext, which
+// then need not be there. Without DryRun the modifiers have no meaning.
+func ignoresCiphertext(dryRun *bool, modifiers []api.DryRunModifierType) bool {
+	return dryRun != nil && *dryRun && slices.Contains(modifiers, api.DryRunModifierTypeIgnoreCiphertext)
 }
 
 // orDefault fills in the algorithm that a request left out, so that its audit
@@ -44,24 +48,12 @@ func checkGrantTokens(tokens []string) error {
 	return nil
 }
 
-// errDryRun is the answer to a dry run that would have succeeded.
+// dryRun is the answer to a dry run that would have succeeded.
 func dryRun(asked *bool) error {
 	if asked != nil && *asked {
 		return api.DryRunOperationException("The request would have succeeded, but the DryRun option is set.")
 	}
 	return nil
-}
-
-// fromKeyring turns the keyring's refusals into the exceptions that say no more
-// than AWS's do.
-func fromKeyring(err error) error {
-	switch {
-	case errors.Is(err, keyring.ErrInvalidCiphertext):
-		return api.InvalidCiphertextException("")
-	case errors.Is(err, keyring.ErrContextTooLarge):
-		return awserr.Validation("The encryption context is too large.")
-	}
-	return err
 }
 
 // cryptoConditions answers the condition keys of cryptographic operations.
@@ -70,6 +62,8 @@ type cryptoConditions struct {
 	algorithm string
 	// sameKey is set for ReEncrypt.
 	sameKey *bool
+	// pairSpec is set for the GenerateDataKeyPair operations.
+	pairSpec string
 }
 
 const contextPrefix = "encryptioncontext:"
@@ -96,6 +90,8 @@ func (c *cryptoConditions) condition(key string) ([]string, bool) {
 		return names, len(names) > 0
 	case "encryptionalgorithm":
 		return []string{c.algorithm}, c.algorithm != ""
+	case "datakeypairspec":
+		return []string{c.pairSpec}, c.pairSpec != ""
 	case "reencryptonsamekey":
 		if c.sameKey == nil {
 			return nil, false

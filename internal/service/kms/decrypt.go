@@ -15,21 +15,20 @@ import (
 // made.
 func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.DecryptInput) (*api.DecryptOutput, error) {
 	algorithm := orDefault(&in.EncryptionAlgorithm)
-	if len(in.DryRunModifiers) > 0 {
-		return nil, api.UnsupportedOperationException("DryRunModifiers are not supported yet.")
-	}
+	ignored := ignoresCiphertext(in.DryRun, in.DryRunModifiers)
 	if in.Recipient != nil {
 		return nil, errRecipient
 	}
-	if in.CiphertextBlob == nil {
+	if in.CiphertextBlob == nil && !ignored {
 		return nil, awserr.Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
 	}
-	if algorithm != string(api.EncryptionAlgorithmSpecSymmetricDefault) && in.KeyId == "" {
+	if (algorithm != symmetricDefault || ignored) && in.KeyId == "" {
 		return nil, awserr.Validation("KeyId must not be null")
 	}
 	from := source{
 		blob: in.CiphertextBlob, keyID: in.KeyId, context: in.EncryptionContext,
 		algorithm: algorithm, grantTokens: in.GrantTokens, action: "kms:Decrypt",
+		ignored: ignored,
 	}
 	k, material, err := s.sourceKey(ctx, call, &from)
 	if err != nil {
@@ -39,11 +38,19 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 	if err := k.usable("Decrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
 		return nil, err
 	}
-	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), in.CiphertextBlob, in.EncryptionContext)
-	if err != nil {
-		return nil, fromKeyring(err)
+	if err := checkContext(algorithm, in.EncryptionContext); err != nil {
+		return nil, err
 	}
-	call.Audit.SetAdditional("keyMaterialId", material)
+	if ignored {
+		return nil, dryRun(in.DryRun)
+	}
+	plaintext, err := s.decrypt(ctx, k.key, algorithm, in.CiphertextBlob, in.EncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	if material != "" {
+		call.Audit.SetAdditional("keyMaterialId", material)
+	}
 	if err := dryRun(in.DryRun); err != nil {
 		plaintext.Wipe()
 		return nil, err
@@ -65,16 +72,18 @@ type source struct {
 	grantTokens []string
 	action      string
 	sameKey     func(k *key) *bool
+	ignored     bool // the dry run is to look at everything but the ciphertext
 }
 
 // sourceKey finds the key of a ciphertext, asks for permission to use it, and
-// returns it with the id of the material that the ciphertext names. The blob is
-// parsed before anything is looked up, and a key that the caller names must be the
-// one that the blob names, whatever that key's usage or state (kms.md §3).
+// returns it with the id of the material that the ciphertext names. A symmetric
+// blob is parsed before anything is looked up, and a key that the caller names must
+// be the one that the blob names, whatever that key's usage or state (kms.md §3).
+// An asymmetric one names neither, and its material has no id to show.
 func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source) (found, string, error) {
-	symmetricAlgorithm := from.algorithm == string(api.EncryptionAlgorithmSpecSymmetricDefault)
+	named := from.algorithm == symmetricDefault && !from.ignored // the blob names its key
 	var header keyring.Header
-	if symmetricAlgorithm {
+	if named {
 		var err error
 		if header, err = s.Keyring.ParseCiphertext(from.blob); err != nil {
 			return found{}, "", fromKeyring(err)
@@ -94,7 +103,7 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	if err := s.may(ctx, call, need{action: from.action, key: k, conditions: conditions, unnamed: unnamed}); err != nil {
 		return found{}, "", err
 	}
-	if symmetricAlgorithm && k.ID != header.KeyID {
+	if named && k.ID != header.KeyID {
 		return found{}, "", api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
 	}
 	return k, header.MaterialID, nil

@@ -24,9 +24,12 @@ func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.Encrypt
 	if err := k.usable("Encrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
 		return nil, err
 	}
-	blob, err := s.Keyring.Encrypt(ctx, k.ref(), in.Plaintext, in.EncryptionContext)
+	if err := checkContext(algorithm, in.EncryptionContext); err != nil {
+		return nil, err
+	}
+	blob, err := s.encrypt(ctx, k.key, algorithm, in.Plaintext, in.EncryptionContext)
 	if err != nil {
-		return nil, fromKeyring(err)
+		return nil, err
 	}
 	if err := dryRun(in.DryRun); err != nil {
 		return nil, err

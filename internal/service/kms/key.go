@@ -54,25 +54,27 @@ func (k *key) metadata() *api.KeyMetadata {
 	created := k.Created
 	enabled := k.State == api.KeyStateEnabled
 	multiRegion := strings.HasPrefix(k.ID, multiRegionPrefix)
-	m := &api.KeyMetadata{
-		AWSAccountId:          k.Account,
-		KeyId:                 k.ID,
-		Arn:                   k.ARN,
-		CreationDate:          &created,
-		Enabled:               enabled,
-		Description:           &k.Description,
-		KeyUsage:              k.Usage,
-		KeyState:              k.State,
-		DeletionDate:          k.DeletionDate,
-		Origin:                k.Origin,
-		KeyManager:            api.KeyManagerTypeCustomer,
-		CustomerMasterKeySpec: api.CustomerMasterKeySpec(k.Spec),
-		KeySpec:               k.Spec,
-		MultiRegion:           &multiRegion,
-		CurrentKeyMaterialId:  k.current().ID,
+	lists := k.algorithmLists()
+	return &api.KeyMetadata{
+		AWSAccountId:            k.Account,
+		KeyId:                   k.ID,
+		Arn:                     k.ARN,
+		CreationDate:            &created,
+		Enabled:                 enabled,
+		Description:             &k.Description,
+		KeyUsage:                k.Usage,
+		KeyState:                k.State,
+		DeletionDate:            k.DeletionDate,
+		Origin:                  k.Origin,
+		KeyManager:              api.KeyManagerTypeCustomer,
+		CustomerMasterKeySpec:   api.CustomerMasterKeySpec(k.Spec),
+		KeySpec:                 k.Spec,
+		EncryptionAlgorithms:    lists.encryption,
+		SigningAlgorithms:       lists.signing,
+		KeyAgreementAlgorithms:  lists.agreement,
+		EncapsulationAlgorithms: lists.encapsulation,
+		MultiRegion:             &multiRegion,
+		MacAlgorithms:           lists.mac,
+		CurrentKeyMaterialId:    materialOf(k),
 	}
-	for _, name := range k.spec.algorithms(k.Usage) {
-		m.EncryptionAlgorithms = append(m.EncryptionAlgorithms, api.EncryptionAlgorithmSpec(name))
-	}
-	return m
 }

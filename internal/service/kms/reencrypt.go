@@ -14,13 +14,11 @@ import (
 func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEncryptInput) (*api.ReEncryptOutput, error) {
 	sourceAlgorithm := orDefault(&in.SourceEncryptionAlgorithm)
 	destinationAlgorithm := orDefault(&in.DestinationEncryptionAlgorithm)
-	if len(in.DryRunModifiers) > 0 {
-		return nil, api.UnsupportedOperationException("DryRunModifiers are not supported yet.")
-	}
-	if in.CiphertextBlob == nil {
+	ignored := ignoresCiphertext(in.DryRun, in.DryRunModifiers)
+	if in.CiphertextBlob == nil && !ignored {
 		return nil, awserr.Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
 	}
-	if sourceAlgorithm != string(api.EncryptionAlgorithmSpecSymmetricDefault) && in.SourceKeyId == "" {
+	if (sourceAlgorithm != symmetricDefault || ignored) && in.SourceKeyId == "" {
 		return nil, awserr.Validation("SourceKeyId must not be null")
 	}
 	destination, err := s.find(ctx, call, in.DestinationKeyId, keysAndAliases)
@@ -37,6 +35,7 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	from := source{
 		blob: in.CiphertextBlob, keyID: in.SourceKeyId, context: in.SourceEncryptionContext,
 		algorithm: sourceAlgorithm, grantTokens: in.GrantTokens, action: "kms:ReEncryptFrom", sameKey: same,
+		ignored: ignored,
 	}
 	k, material, err := s.sourceKey(ctx, call, &from)
 	for _, r := range destinationResource {
@@ -57,15 +56,23 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	if err := destination.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, destinationAlgorithm); err != nil {
 		return nil, err
 	}
-	plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), in.CiphertextBlob, in.SourceEncryptionContext)
+	if err := checkContext(sourceAlgorithm, in.SourceEncryptionContext); err != nil {
+		return nil, err
+	}
+	if err := checkContext(destinationAlgorithm, in.DestinationEncryptionContext); err != nil {
+		return nil, err
+	}
+	if ignored {
+		return nil, dryRun(in.DryRun)
+	}
+	plaintext, err := s.decrypt(ctx, k.key, sourceAlgorithm, in.CiphertextBlob, in.SourceEncryptionContext)
 	if err != nil {
-		return nil, fromKeyring(err)
+		return nil, err
 	}
 	defer plaintext.Wipe()
-	ref := destination.ref()
-	blob, err := s.Keyring.Encrypt(ctx, ref, plaintext, in.DestinationEncryptionContext)
+	blob, err := s.encrypt(ctx, destination.key, destinationAlgorithm, plaintext, in.DestinationEncryptionContext)
 	if err != nil {
-		return nil, fromKeyring(err)
+		return nil, err
 	}
 	if err := dryRun(in.DryRun); err != nil {
 		return nil, err
@@ -77,6 +84,6 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 		SourceEncryptionAlgorithm:      api.EncryptionAlgorithmSpec(sourceAlgorithm),
 		DestinationEncryptionAlgorithm: api.EncryptionAlgorithmSpec(destinationAlgorithm),
 		SourceKeyMaterialId:            material,
-		DestinationKeyMaterialId:       ref.Current.ID,
+		DestinationKeyMaterialId:       materialOf(destination.key),
 	}, nil
 }

@@ -47,7 +47,9 @@ type Principals interface {
 	Exists(ctx context.Context, p policy.PrincipalRef) (bool, error)
 }
 
-// Keyring is a key module that can hold symmetric encryption keys.
+// Keyring is a key module that can hold symmetric encryption keys. What else it can
+// do (keyring.Signer and so on) is found by type assertion; operations that need an
+// ability that it lacks answer UnsupportedOperationException.
 type Keyring interface {
 	keyring.Ring
 	keyring.Cipher
