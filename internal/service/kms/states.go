@@ -29,6 +29,7 @@ const (
 	switching           // EnableKey, DisableKey
 	schedulingDel       // ScheduleKeyDeletion
 	cancellingDel       // CancelKeyDeletion
+	showingPublic       // GetPublicKey
 	groups              // how many there are
 )
 
@@ -76,6 +77,12 @@ var reactions = [groups]map[State]reaction{
 		api.KeyStatePendingDeletion: works, api.KeyStatePendingReplicaDeletion: works,
 		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
 		api.KeyStateCreating: invalid, api.KeyStateUpdating: invalid,
+	},
+	showingPublic: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
 	},
 }
 

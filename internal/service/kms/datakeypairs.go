@@ -1,0 +1,111 @@
+package kms
+
+import (
+	"context"
+	"fmt"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+// GenerateDataKeyPair returns a fresh key pair, its private key in the clear and
+// encrypted under a key.
+func (s *Service) GenerateDataKeyPair(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyPairInput) (*api.GenerateDataKeyPairOutput, error) {
+	if in.Recipient != nil {
+		return nil, errRecipient
+	}
+	made, err := s.dataKeyPair(ctx, call, &dataKeyPairRequest{
+		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeyPairSpec,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.GenerateDataKeyPairOutput{
+		PrivateKeyCiphertextBlob: made.blob,
+		PrivateKeyPlaintext:      made.private,
+		PublicKey:                made.public,
+		KeyId:                    made.key.ARN,
+		KeyPairSpec:              in.KeyPairSpec,
+		KeyMaterialId:            made.material,
+	}, nil
+}
+
+// GenerateDataKeyPairWithoutPlaintext is GenerateDataKeyPair for those who will
+// decrypt the private key when they need it.
+func (s *Service) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyPairWithoutPlaintextInput) (*api.GenerateDataKeyPairWithoutPlaintextOutput, error) {
+	made, err := s.dataKeyPair(ctx, call, &dataKeyPairRequest{
+		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeyPairSpec,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	made.private.Wipe()
+	return &api.GenerateDataKeyPairWithoutPlaintextOutput{
+		PrivateKeyCiphertextBlob: made.blob,
+		PublicKey:                made.public,
+		KeyId:                    made.key.ARN,
+		KeyPairSpec:              in.KeyPairSpec,
+		KeyMaterialId:            made.material,
+	}, nil
+}
+
+type dataKeyPairRequest struct {
+	keyID       string
+	context     map[string]string
+	spec        api.DataKeyPairSpec
+	grantTokens []string
+	dryRun      *bool
+}
+
+type dataKeyPair struct {
+	private  secret.Bytes // PKCS #8, DER
+	public   []byte       // SubjectPublicKeyInfo, DER
+	blob     []byte
+	key      found
+	material string
+}
+
+func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKeyPairRequest) (*dataKeyPair, error) {
+	k, err := s.keyFor(ctx, call, &keyUse{
+		keyID: in.keyID, grantTokens: in.grantTokens,
+		usage: api.KeyUsageTypeEncryptDecrypt, algorithm: symmetricDefault,
+		conditions: &cryptoConditions{context: in.context, algorithm: symmetricDefault, pairSpec: string(in.spec)},
+		check: func() error {
+			if row := specOf(api.KeySpec(in.spec)); row == nil || !row.pair || !row.in(call.Region) {
+				return api.UnsupportedOperationException(fmt.Sprintf("KeyPairSpec %s is not supported in this Region.", in.spec))
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkContext(symmetricDefault, in.context); err != nil {
+		return nil, err
+	}
+	// Nothing that could still fail depends on the pair, and making one is
+	// expensive.
+	if err := dryRun(in.dryRun); err != nil {
+		return nil, err
+	}
+	module, ok := s.Keyring.(keyring.PairMaker)
+	if !ok {
+		return nil, errModule
+	}
+	private, public, err := module.GeneratePair(ctx, keyring.Spec(in.spec))
+	if err != nil {
+		return nil, fromKeyring(err)
+	}
+	ref := k.ref()
+	blob, err := s.Keyring.Encrypt(ctx, ref, private, in.context)
+	if err != nil {
+		private.Wipe()
+		return nil, fromKeyring(err)
+	}
+	call.Audit.SetAdditional("keyMaterialId", ref.Current.ID)
+	return &dataKeyPair{private: private, public: public, blob: blob, key: k, material: ref.Current.ID}, nil
+}

@@ -1,0 +1,180 @@
+package kms
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/keyring"
+)
+
+// newStates is kms.md §6 for the operations on keys that are not symmetric.
+var newStates = map[string]map[State]string{
+	"sign": {
+		api.KeyStateEnabled: "", api.KeyStateDisabled: "DisabledException", api.KeyStateUpdating: "",
+		api.KeyStatePendingDeletion: "KMSInvalidStateException", api.KeyStatePendingReplicaDeletion: "KMSInvalidStateException",
+		api.KeyStatePendingImport: "KMSInvalidStateException", api.KeyStateCreating: "KMSInvalidStateException", api.KeyStateUnavailable: "KMSInvalidStateException",
+	},
+	"show": {
+		api.KeyStateEnabled: "", api.KeyStateDisabled: "", api.KeyStateUpdating: "",
+		api.KeyStatePendingDeletion: "KMSInvalidStateException", api.KeyStatePendingReplicaDeletion: "KMSInvalidStateException",
+		api.KeyStatePendingImport: "KMSInvalidStateException", api.KeyStateCreating: "KMSInvalidStateException", api.KeyStateUnavailable: "KMSInvalidStateException",
+	},
+}
+
+// TestStatesOfKeyPairs tries each operation on its key in each state.
+func TestStatesOfKeyPairs(t *testing.T) {
+	h := newHarness(t)
+	signing := h.key(m{"KeySpec": "ECC_NIST_EDWARDS25519", "KeyUsage": "SIGN_VERIFY"})
+	agreeing := h.key(m{"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"})
+	encapsulating := h.key(m{"KeySpec": "ML_KEM_512", "KeyUsage": "ENCAPSULATE_DECAPSULATE"})
+	mac := h.key(m{"KeySpec": "HMAC_224", "KeyUsage": "GENERATE_VERIFY_MAC"})
+	symmetric := h.key(m{})
+	message := m{"Message": plaintextBase64, "SigningAlgorithm": "ED25519_SHA_512"}
+	code := m{"Message": plaintextBase64, "MacAlgorithm": "HMAC_SHA_224"}
+	peer := h.ok(root, "GetPublicKey", m{"KeyId": agreeing["KeyId"]})["PublicKey"]
+	for _, test := range []struct {
+		operation, row string
+		key            m
+		in             m
+	}{
+		{"Sign", "sign", signing, message},
+		{"Verify", "sign", signing, with(message, m{"Signature": h.ok(root, "Sign", with(message, m{"KeyId": signing["KeyId"]}))["Signature"]})},
+		{"GenerateMac", "sign", mac, code},
+		{"VerifyMac", "sign", mac, with(code, m{"Mac": h.ok(root, "GenerateMac", with(code, m{"KeyId": mac["KeyId"]}))["Mac"]})},
+		{"DeriveSharedSecret", "sign", agreeing, m{"KeyAgreementAlgorithm": "ECDH", "PublicKey": peer}},
+		{"Encapsulate", "sign", encapsulating, m{"EncapsulationAlgorithm": "ML_KEM"}},
+		{"Decapsulate", "sign", encapsulating, m{"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": b64(make([]byte, 768))}},
+		{"GenerateDataKeyPair", "sign", symmetric, m{"KeyPairSpec": "ECC_NIST_EDWARDS25519"}},
+		{"GenerateDataKeyPairWithoutPlaintext", "sign", symmetric, m{"KeyPairSpec": "ECC_NIST_EDWARDS25519"}},
+		{"GetPublicKey", "show", signing, m{}},
+	} {
+		id, arn := test.key["KeyId"].(string), test.key["Arn"].(string)
+		for state, want := range newStates[test.row] {
+			h.setState(id, state)
+			a := h.send(root, test.operation, with(test.in, m{"KeyId": id}))
+			if a.code != want || want != "" && a.message != arn+" is "+stateMessages[state]+"." {
+				t.Errorf("%s of a key that is %s: %q %q, want %q", test.operation, state, a.code, a.message, want)
+			}
+		}
+		h.setState(id, api.KeyStateEnabled)
+	}
+	// The state comes before the kind of key.
+	h.setState(mac["KeyId"].(string), api.KeyStatePendingDeletion)
+	h.fails(root, "GetPublicKey", m{"KeyId": mac["KeyId"]}, "KMSInvalidStateException", mac["Arn"].(string)+" is pending deletion.")
+	h.fails(user, "GetPublicKey", m{"KeyId": mac["KeyId"]}, "AccessDeniedException",
+		notAuthorized(userARN, "kms:GetPublicKey", "resource: "+mac["Arn"].(string)+fmt.Sprintf(noIdentityTail, "kms:GetPublicKey")))
+	h.fails(root, "GetPublicKey", m{"KeyId": signing["KeyId"], "GrantTokens": []string{"x"}}, "InvalidGrantTokenException", "")
+}
+
+// TestGetPublicKeyByAlias answers with the key's ARN, to another account too.
+func TestGetPublicKeyByAlias(t *testing.T) {
+	h := newHarness(t)
+	k := h.key(m{"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "Policy": keyPolicy(allow("arn:aws:iam::"+other+":root", "kms:GetPublicKey", nil))})
+	h.ok(root, "CreateAlias", m{"AliasName": "alias/k", "TargetKeyId": k["KeyId"]})
+	h.journal.taken(t)
+	out := h.ok(root, "GetPublicKey", m{"KeyId": "alias/k"})
+	if record, want := h.only(), (m{"keyId": "alias/k"}); fmt.Sprint(record["requestParameters"]) != fmt.Sprint(want) || record["responseElements"] != nil || record["readOnly"] != true {
+		t.Errorf("recorded as %v", record)
+	}
+	foreign := h.ok(foreignRoot, "GetPublicKey", m{"KeyId": "arn:aws:kms:us-east-1:" + account + ":alias/k"})
+	if out["KeyId"] != k["Arn"] || jsonText(out) != jsonText(foreign) {
+		t.Errorf("%v and %v", out, foreign)
+	}
+}
+
+// TestConditionsOnKeyPairs: the condition keys that only these operations have.
+func TestConditionsOnKeyPairs(t *testing.T) {
+	h := newHarness(t)
+	peer := h.ok(root, "GetPublicKey", m{"KeyId": h.key(m{"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"})["KeyId"]})["PublicKey"]
+	sign := m{"Message": b64(make([]byte, 32)), "SigningAlgorithm": "ECDSA_SHA_256"}
+	for _, test := range []struct {
+		spec, usage, operation, key string
+		value                       string
+		meets, fails                m
+	}{
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign", "kms:SigningAlgorithm", "ECDSA_SHA_256", sign, with(sign, m{"SigningAlgorithm": "ECDSA_SHA_384"})},
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign", "kms:MessageType", "DIGEST", with(sign, m{"MessageType": "DIGEST"}), sign},
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign", "kms:MessageType", "RAW", sign, with(sign, m{"MessageType": "DIGEST"})},
+		{"HMAC_256", "GENERATE_VERIFY_MAC", "GenerateMac", "kms:MacAlgorithm", "HMAC_SHA_256",
+			m{"Message": plaintextBase64, "MacAlgorithm": "HMAC_SHA_256"}, m{"Message": plaintextBase64, "MacAlgorithm": "HMAC_SHA_512"}},
+		{"ECC_NIST_P256", "KEY_AGREEMENT", "DeriveSharedSecret", "kms:KeyAgreementAlgorithm", "ECDH", m{"KeyAgreementAlgorithm": "ECDH", "PublicKey": peer}, nil},
+		{"SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "GenerateDataKeyPair", "kms:DataKeyPairSpec", "ECC_NIST_P256", m{"KeyPairSpec": "ECC_NIST_P256"}, m{"KeyPairSpec": "ECC_NIST_P384"}},
+		{"SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "GenerateDataKeyPair", "kms:EncryptionContext:a", "1",
+			m{"KeyPairSpec": "ECC_NIST_P256", "EncryptionContext": m{"a": "1"}}, m{"KeyPairSpec": "ECC_NIST_P256"}},
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign", "kms:KeySpec", "ECC_NIST_P256", sign, nil},
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign", "kms:KeyUsage", "SIGN_VERIFY", sign, nil},
+	} {
+		for _, value := range []string{test.value, "another"} {
+			k := h.key(m{"KeySpec": test.spec, "KeyUsage": test.usage,
+				"Policy": keyPolicy(allow(userARN, "kms:"+test.operation, m{"StringEquals": m{test.key: value}}))})
+			a := h.send(user, test.operation, with(test.meets, m{"KeyId": k["KeyId"]}))
+			if (a.status == 200) != (value == test.value) || a.status != 200 && a.code != "AccessDeniedException" {
+				t.Errorf("%s with %s = %s: %v", test.operation, test.key, value, a)
+			}
+			if test.fails == nil {
+				continue
+			}
+			if a := h.send(user, test.operation, with(test.fails, m{"KeyId": k["KeyId"]})); a.code != "AccessDeniedException" {
+				t.Errorf("%s of %v with %s = %s: %v", test.operation, test.fails, test.key, value, a)
+			}
+		}
+	}
+}
+
+// TestKeyPairsSurviveRestart: what is stored is all that a new process needs.
+func TestKeyPairsSurviveRestart(t *testing.T) {
+	h := newHarness(t)
+	sign := m{"KeyId": h.key(m{"KeySpec": "ML_DSA_44", "KeyUsage": "SIGN_VERIFY"})["KeyId"], "Message": plaintextBase64, "SigningAlgorithm": "ML_DSA_SHAKE_256"}
+	signature := h.ok(root, "Sign", sign)["Signature"]
+	h.restart()
+	h.ok(root, "Verify", with(sign, m{"Signature": signature}))
+	h.ok(root, "Sign", sign)
+}
+
+// bareKeyring has no ability but those of symmetric keys.
+type bareKeyring struct {
+	keyring.Ring
+	keyring.Cipher
+}
+
+// busyKeyring has no place for anything expensive.
+type busyKeyring struct{ Keyring }
+
+func (busyKeyring) Generate(context.Context, string, keyring.Spec) (keyring.Material, error) {
+	return keyring.Material{}, fmt.Errorf("%w: %w", keyring.ErrBusy, context.DeadlineExceeded)
+}
+
+// TestModulesThatLackAbilities answer so, and nothing panics.
+func TestModulesThatLackAbilities(t *testing.T) {
+	h := newHarness(t)
+	whole := h.config.Keyring
+	keys := map[string]any{}
+	for usage, spec := range map[string]string{"SIGN_VERIFY": "ECC_NIST_P256", "KEY_AGREEMENT": "ECC_NIST_P256", "GENERATE_VERIFY_MAC": "HMAC_256",
+		"ENCAPSULATE_DECAPSULATE": "ML_KEM_512", "ENCRYPT_DECRYPT": "RSA_2048"} {
+		keys[usage] = h.key(m{"KeySpec": spec, "KeyUsage": usage})["KeyId"]
+	}
+	symmetric, _ := h.keyID()
+	h.config.Keyring = bareKeyring{whole, whole}
+	h.restart()
+	for operation, in := range map[string]m{
+		"Sign":                {"KeyId": keys["SIGN_VERIFY"], "Message": "YQ==", "SigningAlgorithm": "ECDSA_SHA_256"},
+		"Verify":              {"KeyId": keys["SIGN_VERIFY"], "Message": "YQ==", "SigningAlgorithm": "ECDSA_SHA_256", "Signature": "YQ=="},
+		"GenerateMac":         {"KeyId": keys["GENERATE_VERIFY_MAC"], "Message": "YQ==", "MacAlgorithm": "HMAC_SHA_256"},
+		"VerifyMac":           {"KeyId": keys["GENERATE_VERIFY_MAC"], "Message": "YQ==", "MacAlgorithm": "HMAC_SHA_256", "Mac": "YQ=="},
+		"DeriveSharedSecret":  {"KeyId": keys["KEY_AGREEMENT"], "KeyAgreementAlgorithm": "ECDH", "PublicKey": "YQ=="},
+		"Encapsulate":         {"KeyId": keys["ENCAPSULATE_DECAPSULATE"], "EncapsulationAlgorithm": "ML_KEM"},
+		"Decapsulate":         {"KeyId": keys["ENCAPSULATE_DECAPSULATE"], "EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": "YQ=="},
+		"Encrypt":             {"KeyId": keys["ENCRYPT_DECRYPT"], "Plaintext": "YQ==", "EncryptionAlgorithm": rsaOAEP},
+		"Decrypt":             {"KeyId": keys["ENCRYPT_DECRYPT"], "CiphertextBlob": "YQ==", "EncryptionAlgorithm": rsaOAEP},
+		"GenerateDataKeyPair": {"KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256"},
+	} {
+		h.fails(root, operation, in, "UnsupportedOperationException", "The key module does not support this operation.")
+	}
+	h.config.Keyring = busyKeyring{whole}
+	h.restart()
+	if a := h.send(root, "CreateKey", m{}); a.status != 500 || a.code != "DependencyTimeoutException" {
+		t.Errorf("CreateKey without a place: %v", a)
+	}
+}
