@@ -44,12 +44,49 @@ var samples = map[string]func(h *harness, keyID string) m{
 	"TagResource": func(_ *harness, keyID string) m {
 		return m{"KeyId": keyID, "Tags": []m{{"TagKey": "k", "TagValue": "v"}}}
 	},
-	"UntagResource":        func(_ *harness, keyID string) m { return m{"KeyId": keyID, "TagKeys": []string{"k"}} },
+	"UntagResource": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "TagKeys": []string{"k"}} },
+	"Decapsulate": func(h *harness, _ string) m {
+		id := specKey(h, "ML_KEM_768", "ENCAPSULATE_DECAPSULATE")
+		out := h.ok(root, "Encapsulate", m{"KeyId": id, "EncapsulationAlgorithm": "ML_KEM"})
+		return m{"KeyId": id, "EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": out["SharedSecretCiphertextBlob"]}
+	},
+	"DeriveSharedSecret": func(h *harness, _ string) m {
+		id := specKey(h, "ECC_NIST_P256", "KEY_AGREEMENT")
+		return m{"KeyId": id, "KeyAgreementAlgorithm": "ECDH", "PublicKey": h.ok(root, "GetPublicKey", m{"KeyId": id})["PublicKey"]}
+	},
+	"Encapsulate": func(h *harness, _ string) m {
+		return m{"KeyId": specKey(h, "ML_KEM_768", "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM"}
+	},
+	"GenerateDataKeyPair": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "KeyPairSpec": "ECC_NIST_P256"} },
+	"GenerateDataKeyPairWithoutPlaintext": func(_ *harness, keyID string) m {
+		return m{"KeyId": keyID, "KeyPairSpec": "ECC_NIST_P256"}
+	},
+	"GenerateMac": func(h *harness, _ string) m {
+		return m{"KeyId": specKey(h, "HMAC_256", "GENERATE_VERIFY_MAC"), "MacAlgorithm": "HMAC_SHA_256", "Message": plaintextBase64}
+	},
+	"GetPublicKey": func(h *harness, _ string) m { return m{"KeyId": specKey(h, "ECC_NIST_P256", "SIGN_VERIFY")} },
+	"Sign":         func(h *harness, _ string) m { return sampleSign(h) },
+	"Verify": func(h *harness, _ string) m {
+		in := sampleSign(h)
+		return with(in, m{"Signature": h.ok(root, "Sign", in)["Signature"]})
+	},
+	"VerifyMac": func(h *harness, _ string) m {
+		in := m{"KeyId": specKey(h, "HMAC_256", "GENERATE_VERIFY_MAC"), "MacAlgorithm": "HMAC_SHA_256", "Message": plaintextBase64}
+		return with(in, m{"Mac": h.ok(root, "GenerateMac", in)["Mac"]})
+	},
 	"UpdateAlias":          func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
 	"UpdateKeyDescription": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Description": "new"} },
 }
 
 func justKey(_ *harness, keyID string) m { return m{"KeyId": keyID} }
+
+func specKey(h *harness, spec, usage string) string {
+	return h.key(m{"KeySpec": spec, "KeyUsage": usage})["KeyId"].(string)
+}
+
+func sampleSign(h *harness) m {
+	return m{"KeyId": specKey(h, "ECC_NIST_P256", "SIGN_VERIFY"), "SigningAlgorithm": "ECDSA_SHA_256", "Message": plaintextBase64}
+}
 
 func sampleBlob(h *harness, keyID string) string {
 	return h.ok(root, "Encrypt", m{"KeyId": keyID, "Plaintext": plaintextBase64})["CiphertextBlob"].(string)
