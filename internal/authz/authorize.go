@@ -20,6 +20,10 @@ type Access struct {
 	Policy *policy.Source
 	// Grants are the live grants on the resource.
 	Grants []policy.Grant
+	// GrantsSuffice says that a grant to the caller itself needs no identity policy
+	// beside it in another account either: the resource decides as one of the
+	// caller's account would.
+	GrantsSuffice bool
 	// Context answers the condition keys that the service knows; those of aws:
 	// that a call itself answers come from the call. It may be nil.
 	Context policy.Context
@@ -66,11 +70,15 @@ func (c *Call) decide(ctx context.Context, access *Access) (policy.Decision, err
 	if err := c.pipe.Policies(ctx, &c.Principal, &set); err != nil {
 		return policy.Decision{}, fmt.Errorf("authz: gathering the policies of %s: %w", c.Principal.ARN, err)
 	}
+	judged := access.ResourceAccount
+	if access.GrantsSuffice {
+		judged = c.Principal.Account
+	}
 	return policy.Evaluate(&policy.Request{
 		Principal:       c.Principal.Principal,
 		Action:          access.Action,
 		Resource:        access.Resource,
-		ResourceAccount: access.ResourceAccount,
+		ResourceAccount: judged,
 		Context:         callContext{c, access.ResourceAccount, access.Context},
 	}, &set), nil
 }

@@ -42,6 +42,9 @@ type Call struct {
 	// first, as host names ("secretsmanager.us-east-1.amazonaws.com"); empty for
 	// a call from the wire.
 	Via []string
+	// SourceARN is the resource on whose behalf a service makes the call; empty for
+	// every other call.
+	SourceARN string
 	// Audit collects what the handler adds to the call's audit record.
 	Audit Audit
 

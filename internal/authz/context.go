@@ -53,6 +53,8 @@ func (x callContext) Values(key string) ([]string, bool) {
 			return nil, false
 		}
 		return one(c.SourceIP.String())
+	case "sourcearn":
+		return one(c.SourceARN)
 	case "securetransport":
 		return one(strconv.FormatBool(c.TLS != nil))
 	case "currenttime":

@@ -195,9 +195,13 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	grantTokens, err := s.domain.Derive(firstVersion, seal.LabelGrantTokens)
+	if err != nil {
+		return nil, err
+	}
 	s.kms = kms.New(kms.Config{
 		Store: s.store, Keyring: ring, Principals: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
-		Regions: s.cfg.Regions, MarkerKey: markers, Log: s.cfg.Log,
+		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{
 		Services:      []*operation.Service{kmsapi.Table(s.kms), stsapi.Table(sts.New())},

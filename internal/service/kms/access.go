@@ -23,12 +23,18 @@ type conditions interface {
 	condition(key string) ([]string, bool)
 }
 
-// may asks for a permission that a key's policy decides on.
+// may asks for a permission that a key's policy and grants decide on.
 func (s *Service) may(ctx context.Context, call *authz.Call, n need) error {
-	return call.Authorize(ctx, n.access(call))
+	access := n.access(call)
+	var err error
+	if access.Grants, err = s.grantsFor(ctx, call, &n); err != nil {
+		return err
+	}
+	return call.Authorize(ctx, access)
 }
 
-// could tells what may would answer, without asking for the permission.
+// could tells what may would answer by the policies alone, without asking for the
+// permission.
 func (s *Service) could(ctx context.Context, call *authz.Call, n need) (bool, error) {
 	return call.Could(ctx, n.access(call))
 }

@@ -39,15 +39,6 @@ func orDefault(algorithm *api.EncryptionAlgorithmSpec) string {
 	return string(*algorithm)
 }
 
-// checkGrantTokens refuses every grant token: this deployment has not issued any
-// as long as it has no grants.
-func checkGrantTokens(tokens []string) error {
-	if len(tokens) > 0 {
-		return api.InvalidGrantTokenException("")
-	}
-	return nil
-}
-
 // dryRun is the answer to a dry run that would have succeeded.
 func dryRun(asked *bool) error {
 	if asked != nil && *asked {

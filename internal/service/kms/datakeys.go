@@ -73,7 +73,7 @@ func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequ
 	if err != nil {
 		return nil, err
 	}
-	if err := checkGrantTokens(in.grantTokens); err != nil {
+	if k, err = s.withTokens(ctx, call, k, in.grantTokens); err != nil {
 		return nil, err
 	}
 	algorithm := string(api.EncryptionAlgorithmSpecSymmetricDefault)

@@ -93,7 +93,7 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	if err != nil {
 		return found{}, "", err
 	}
-	if err := checkGrantTokens(from.grantTokens); err != nil {
+	if k, err = s.withTokens(ctx, call, k, from.grantTokens); err != nil {
 		return found{}, "", err
 	}
 	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm}

@@ -14,7 +14,7 @@ func (s *Service) DescribeKey(ctx context.Context, call *authz.Call, in *api.Des
 	if err != nil {
 		return nil, err
 	}
-	if err := checkGrantTokens(in.GrantTokens); err != nil {
+	if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 		return nil, err
 	}
 	if err := s.may(ctx, call, need{key: k}); err != nil {

@@ -14,7 +14,7 @@ func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.Encrypt
 	if err != nil {
 		return nil, err
 	}
-	if err := checkGrantTokens(in.GrantTokens); err != nil {
+	if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 		return nil, err
 	}
 	conditions := &cryptoConditions{context: in.EncryptionContext, algorithm: algorithm}

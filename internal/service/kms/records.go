@@ -28,6 +28,10 @@ type keyRecord struct {
 	Tags   []tag  `json:"tags,omitempty"`
 	// Materials are wrapped by the keyring, the newest and current one last.
 	Materials []keyring.Material `json:"materials"`
+	// Grants is how many grants there are on the key. Every change of a grant is a
+	// change of the key with it, so that whatever was authorised upon a version of
+	// the key holds as far as its grants go too.
+	Grants int `json:"grants,omitempty"`
 }
 
 type tag struct {
@@ -62,7 +66,10 @@ type dueRecord struct {
 
 type dueTask string
 
-const deleteKey dueTask = "delete-key"
+const (
+	deleteKey    dueTask = "delete-key"
+	deleteGrants dueTask = "delete-grants" // of a key that is gone
+)
 
 func (d dueRecord) id() string {
 	return store.TimeValue(d.At) + "/" + d.Account + "/" + d.Key + "/" + string(d.Task)
@@ -80,7 +87,7 @@ const (
 )
 
 var (
-	keyRecords   = store.NewCollection[keyRecord](keyCollection, 1)
+	keyRecords   = store.NewCollection[keyRecord](keyCollection, 2)
 	aliasRecords = store.NewCollection(aliasCollection, 1, store.Index[aliasRecord]{
 		Name:   byTarget,
 		Values: func(_ string, a aliasRecord) []string { return []string{a.Target} },

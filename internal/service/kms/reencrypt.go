@@ -44,6 +44,9 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	if err != nil {
 		return nil, err
 	}
+	if destination, err = s.withTokens(ctx, call, destination, in.GrantTokens); err != nil {
+		return nil, err
+	}
 	conditions := &cryptoConditions{context: in.DestinationEncryptionContext, algorithm: destinationAlgorithm, sameKey: same(k.key)}
 	if err := s.may(ctx, call, need{action: "kms:ReEncryptTo", key: destination, conditions: conditions}); err != nil {
 		return nil, err

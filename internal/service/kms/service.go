@@ -28,14 +28,20 @@ type Config struct {
 	Keyring Keyring
 	// Principals must be set.
 	Principals Principals
+	// Identities binds grants to unique ids; if nil, grants are bound to ARNs
+	// alone.
+	Identities Identities
 	// Clock must be set.
 	Clock clock.Clock
-	// Rand must be set: key ids, event ids and GenerateRandom come from it.
+	// Rand must be set: key, grant and event ids and GenerateRandom come from it.
 	Rand io.Reader
 	// Regions are the regions of the deployment, at least one.
 	Regions []string
 	// MarkerKey authenticates pagination markers, 32 bytes.
 	MarkerKey secret.Bytes
+	// GrantTokenKey authenticates grant tokens, 32 bytes. Without it no grant can be
+	// made and no token is accepted.
+	GrantTokenKey secret.Bytes
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
@@ -63,7 +69,8 @@ type Service struct {
 	keys    *store.Cache[keyRecord, *key]
 	aliases *store.Cache[aliasRecord, aliasRecord]
 	owners  *store.Cache[ownerRecord, string] // the account of a key id
-	due     chan struct{}                     // wakes the worker when something falls due earlier
+	grants  *grantCache
+	due     chan struct{} // wakes the worker when something falls due earlier
 	stop    []func()
 }
 
@@ -81,6 +88,7 @@ func New(cfg Config) *Service {
 		keys:    store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
 		aliases: store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
 		owners:  store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
+		grants:  newGrantCache(),
 		due:     make(chan struct{}, 1),
 	}
 	s.stop = append(s.stop,

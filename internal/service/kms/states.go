@@ -30,6 +30,7 @@ const (
 	schedulingDel       // ScheduleKeyDeletion
 	cancellingDel       // CancelKeyDeletion
 	showingPublic       // GetPublicKey
+	granting            // CreateGrant
 	groups              // how many there are
 )
 
@@ -82,6 +83,12 @@ var reactions = [groups]map[State]reaction{
 		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
 		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
 		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
+	granting: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: works,
 		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
 	},
 }

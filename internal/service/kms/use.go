@@ -26,7 +26,7 @@ func (s *Service) keyFor(ctx context.Context, call *authz.Call, use *keyUse) (fo
 	if err != nil {
 		return found{}, err
 	}
-	if err := checkGrantTokens(use.grantTokens); err != nil {
+	if k, err = s.withTokens(ctx, call, k, use.grantTokens); err != nil {
 		return found{}, err
 	}
 	if err := s.may(ctx, call, need{key: k, conditions: use.conditions}); err != nil {

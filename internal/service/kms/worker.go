@@ -87,6 +87,9 @@ func (s *Service) doDue(ctx context.Context, region string) (time.Time, error) {
 
 // do does one task, once.
 func (s *Service) do(ctx context.Context, region string, due dueRecord) error {
+	if due.Task == deleteGrants {
+		return s.removeGrants(ctx, region, due)
+	}
 	var event [16]byte
 	if _, err := io.ReadFull(s.Rand, event[:]); err != nil {
 		return err
@@ -148,6 +151,9 @@ func removeKey(tx *store.Tx, k *key) error {
 				return err
 			}
 		}
+	}
+	if err := orphanGrants(tx, k); err != nil {
+		return err
 	}
 	if err := ownerRecords.Delete(tx, regionScope(k.Region), k.ID); err != nil {
 		return err
