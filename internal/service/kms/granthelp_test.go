@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/sigv4"
+	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/wire"
 
 	api "github.com/strongroom/strongroom/api/kms"
@@ -174,3 +176,38 @@ func identityPolicy(effect string, actions ...string) string {
 
 // plaintext is what the tests encrypt: "hello".
 const plaintext = "aGVsbG8="
+
+// Exists revokes the grant, once.
+func (r *revoking) Exists(ctx context.Context, p policy.PrincipalRef) (bool, error) {
+	r.once.Do(func() { r.g.ok(root, "RevokeGrant", r.in) })
+	return r.known.Exists(ctx, p)
+}
+
+// fill gives a key n grants that allow alice no more than to see it.
+func (g *grantHarness) fill(k *key, n int) {
+	g.t.Helper()
+	for made := 0; made < n; {
+		err := g.store.Update(g.t.Context(), func(tx *store.Tx) error {
+			now, err := readKey(tx, k.Account, k.Region, k.ID)
+			if err != nil {
+				return err
+			}
+			batch := min(n-made, 1000)
+			for i := range batch {
+				grant := grantRecord{
+					ID: fmt.Sprintf("%064x", made+i), Account: k.Account, Key: k.ID, KeyCreated: k.Created,
+					Created: k.Created, Issuer: k.Account, Grantee: grantPrincipal{Name: userARN}, Retiring: grantPrincipal{Name: bobARN},
+					Operations: []api.GrantOperation{api.GrantOperationDescribeKey},
+				}
+				if err := grantRecords.Put(tx, regionScope(k.Region), grant.id(), grant); err != nil {
+					return err
+				}
+			}
+			return countGrants(tx, now, batch)
+		})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		made += min(n-made, 1000)
+	}
+}
