@@ -272,7 +272,7 @@ func TestCreateGrantStates(t *testing.T) {
 		api.KeyStateCreating:               "KMSInvalidStateException " + arn + " is creating.",
 	} {
 		g.setState(id, api.KeyStateEnabled)
-		grant, token := g.grant(id, userARN, nil, "Encrypt")
+		_, token := g.grant(id, userARN, nil, "Encrypt")
 		g.setState(id, state)
 		if code, message, refused := strings.Cut(want, " "); refused {
 			g.fails(root, "CreateGrant", grantOf(id, userARN, nil, "Encrypt"), code, message)
@@ -283,7 +283,7 @@ func TestCreateGrantStates(t *testing.T) {
 		g.ok(root, "ListGrants", m{"KeyId": id})
 		g.ok(root, "RetireGrant", m{"GrantToken": token})
 		g.setState(id, api.KeyStateEnabled)
-		grant, _ = g.grant(id, userARN, nil, "Encrypt")
+		grant, _ := g.grant(id, userARN, nil, "Encrypt")
 		g.setState(id, state)
 		g.ok(root, "RevokeGrant", m{"KeyId": id, "GrantId": grant})
 	}

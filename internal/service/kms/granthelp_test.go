@@ -81,8 +81,7 @@ func newGrantHarness(t *testing.T) *grantHarness {
 
 // restart ends the service and makes it anew over the same store.
 func (g *grantHarness) restart() {
-	g.service.Close()
-	g.start()
+	g.harness.restart()
 	g.gateway = gateway.New(gateway.Config{
 		Services: []*operation.Service{api.Table(g.service)}, Regions: g.config.Regions, Authenticator: g, Directory: g,
 		Store: g.store, Clock: g.clock, Rand: g.config.Rand, Log: g.config.Log,

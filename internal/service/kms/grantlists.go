@@ -44,18 +44,12 @@ func (s *Service) ListGrants(ctx context.Context, call *authz.Call, in *api.List
 		case grantee != "":
 			items, more, err = grantRecords.ScanIndex(r, regionScope(k.Region), byGrantee, granteeValue(k.ID, grantee), page.after, page.limit)
 		default:
-			items, more, err = grantRecords.Scan(r, regionScope(k.Region), page.after, page.limit)
+			items, more, err = scanGrants(r, k.key, page.after, page.limit)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
-	}
-	for i := range items {
-		if !strings.HasPrefix(items[i].ID, first) {
-			items, more = items[:i], false
-			break
-		}
 	}
 	out := &api.ListGrantsOutput{}
 	out.Truncated, out.NextMarker = page.next(more, lastID(items))
@@ -63,6 +57,20 @@ func (s *Service) ListGrants(ctx context.Context, call *authz.Call, in *api.List
 		return g.of(k.key) && (grantee == "" || g.Grantee.Name == grantee)
 	})
 	return out, err
+}
+
+// scanGrants reads up to limit grants of k, behind the one with the id after, and
+// whether there are more. Those of other keys come next to them.
+func scanGrants(r store.Reader, k *key, after string, limit int) (items []store.Item[grantRecord], more bool, err error) {
+	items, _, err = grantRecords.Scan(r, regionScope(k.Region), after, limit+1)
+	for i := range items {
+		if items[i].Value.Key != k.ID {
+			items = items[:i]
+			break
+		}
+	}
+	more = len(items) > limit
+	return items[:min(len(items), limit)], more, err
 }
 
 // granteeFilter returns the name that the listed grants are to be for, "" for any.
