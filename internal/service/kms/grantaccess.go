@@ -81,7 +81,7 @@ func (s *Service) grantsFor(ctx context.Context, call *authz.Call, n *need) ([]p
 	var covering []policy.Grant
 	for _, name := range names(call) {
 		g, err := s.findGrant(ctx, k, name, func(g *grantRecord) bool {
-			return g.Grantee.Name == name && g.Grantee.is(&call.Principal) && g.of(k) && g.allows(&u)
+			return g.Grantee.Name == name && g.Grantee.is(&call.Principal) && g.of(&k.keyRecord) && g.allows(&u)
 		})
 		if err != nil {
 			return nil, err

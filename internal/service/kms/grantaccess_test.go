@@ -294,7 +294,7 @@ func TestCreateGrantStates(t *testing.T) {
 func TestRevokedMeansRevoked(t *testing.T) {
 	g := newGrantHarness(t)
 	id, arn := g.keyID()
-	for range 10 {
+	for range 5 {
 		grant, token := g.grant(id, userARN, nil, "Encrypt", "CreateGrant")
 		stop := make(chan struct{})
 		var callers sync.WaitGroup
@@ -360,7 +360,7 @@ func TestGrantsOverPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.fill(k, 2*maxGrantList+1)
+	g.fill(k, maxGrantList+1)
 	fit, _ := g.grant(id, userARN, nil, "Encrypt")
 	encrypt := m{"KeyId": arn, "Plaintext": plaintext}
 	g.ok(user, "Encrypt", encrypt)

@@ -148,7 +148,7 @@ func endGrant(tx *store.Tx, k *key, id string, dry *bool) error {
 func oneGrant(r store.Reader, k *key, id string) ([]store.Item[grantRecord], error) {
 	item, err := grantRecords.GetItem(r, regionScope(k.Region), grantID(k.ID, id))
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && !item.Value.of(k):
+	case errors.Is(err, store.ErrNotFound), err == nil && !item.Value.of(&k.keyRecord):
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -235,9 +235,9 @@ func (s *Service) removeGrants(ctx context.Context, region string, due dueRecord
 
 // holds reports whether the key that the grant was made on is there.
 func holds(r store.Reader, region string, g *grantRecord) (bool, error) {
-	k, err := readKey(r, g.Account, region, g.Key)
+	record, err := keyRecords.Get(r, scope(g.Account, region), g.Key)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && g.of(k), err
+	return err == nil && g.of(&record), err
 }

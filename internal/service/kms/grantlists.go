@@ -54,7 +54,7 @@ func (s *Service) ListGrants(ctx context.Context, call *authz.Call, in *api.List
 	out := &api.ListGrantsOutput{}
 	out.Truncated, out.NextMarker = page.next(more, lastID(items))
 	out.Grants, err = s.entries(ctx, call, items, func(g *grantRecord) bool {
-		return g.of(k.key) && (grantee == "" || g.Grantee.Name == grantee)
+		return g.of(&k.keyRecord) && (grantee == "" || g.Grantee.Name == grantee)
 	})
 	return out, err
 }
@@ -110,35 +110,33 @@ func (s *Service) ListRetirableGrants(ctx context.Context, call *authz.Call, in 
 	if err != nil {
 		return nil, err
 	}
-	var items []store.Item[grantRecord]
-	var more bool
+	out := &api.ListRetirableGrantsOutput{}
+	var live []store.Item[grantRecord]
 	err = s.Store.View(ctx, func(r store.Reader) error {
-		var err error
-		items, more, err = grantRecords.ScanIndex(r, regionScope(call.Region), byRetiring, digest(retiring.Name), page.after, page.limit)
+		items, more, err := grantRecords.ScanIndex(r, regionScope(call.Region), byRetiring, digest(retiring.Name), page.after, page.limit)
 		if err != nil {
 			return err
 		}
-		live := items[:0:0]
+		out.Truncated, out.NextMarker = page.next(more, lastID(items))
 		for _, item := range items {
 			// Grants of a key that is gone are still being removed.
-			if held, err := holds(r, call.Region, &item.Value); err != nil {
+			held, err := holds(r, call.Region, &item.Value)
+			if err != nil {
 				return err
-			} else if held {
+			}
+			if held {
 				live = append(live, item)
 			}
 		}
-		if more && len(live) == 0 {
-			live = items[len(items)-1:] // for the marker alone
-		}
-		items = live
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &api.ListRetirableGrantsOutput{}
-	out.Truncated, out.NextMarker = page.next(more, lastID(items))
-	out.Grants, err = s.entries(ctx, call, items, func(g *grantRecord) bool { return g.Retiring == retiring })
+	out.Grants, err = s.entries(ctx, call, live, func(g *grantRecord) bool {
+		p := &g.Retiring
+		return p.Name == retiring.Name && p.Service == retiring.Service && (p.UniqueID == "" || p.UniqueID == retiring.UniqueID)
+	})
 	return out, err
 }
 

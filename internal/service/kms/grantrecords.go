@@ -50,7 +50,7 @@ func grantID(key, grant string) string { return key + "/" + grant }
 func (g *grantRecord) id() string { return grantID(g.Key, g.ID) }
 
 // of reports whether the grant is one of k, and not of an earlier key of its id.
-func (g *grantRecord) of(k *key) bool {
+func (g *grantRecord) of(k *keyRecord) bool {
 	return g.Account == k.Account && g.Key == k.ID && g.KeyCreated.Equal(k.Created)
 }
 
