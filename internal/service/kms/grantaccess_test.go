@@ -104,6 +104,21 @@ func TestGrantsToServices(t *testing.T) {
 	g.fails(root, "ListRetirableGrants", m{"RetiringServicePrincipal": serviceName}, "ValidationException", "RetiringServicePrincipal can be used by AWS services only.")
 }
 
+// TestSourceARNInPolicies: a key policy can ask on whose behalf a service calls.
+func TestSourceARNInPolicies(t *testing.T) {
+	g := newGrantHarness(t)
+	statement := m{"Effect": "Allow", "Principal": m{"Service": serviceName}, "Action": "kms:Encrypt", "Resource": "*",
+		"Condition": m{"ArnLike": m{"aws:SourceArn": "arn:aws:backup:*:" + account + ":vault/*"}}}
+	encrypt := m{"KeyId": g.key(m{"Policy": keyPolicy(statement)})["Arn"], "Plaintext": plaintext}
+	g.denied(service, "Encrypt", encrypt)
+	for arn, ok := range map[string]bool{sourceARN: true, strings.Replace(sourceARN, account, other, 1): false} {
+		g.before = func(call *authz.Call) { call.SourceARN = arn }
+		if a := g.send(service, "Encrypt", encrypt); (a.status == 200) != ok {
+			t.Errorf("on behalf of %s: %d %s", arn, a.status, a.code)
+		}
+	}
+}
+
 // TestGrantsAndPolicies holds the session rules of kms.md §9 and the order of
 // evaluation of access.md §4.
 func TestGrantsAndPolicies(t *testing.T) {

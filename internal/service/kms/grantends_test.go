@@ -37,6 +37,7 @@ func TestRevokeGrant(t *testing.T) {
 // TestWhoMayRetire holds the rules of kms.md §9 on RetireGrant.
 func TestWhoMayRetire(t *testing.T) {
 	allowed, denied := identityPolicy("Allow", "kms:RetireGrant"), identityPolicy("Deny", "kms:RetireGrant")
+	elsewhere := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceAccount":"` + account + `"}}}]}`
 	for name, c := range map[string]struct {
 		grantee, retiring, operations string
 		issuer                        caller
@@ -59,6 +60,7 @@ func TestWhoMayRetire(t *testing.T) {
 		"its users without it":                       {who: otherUser},
 		"a foreign retiring user":                    {retiring: eveARN, who: foreignUser, ok: true},
 		"unless its policies deny it":                {retiring: eveARN, who: foreignUser, identity: denied},
+		"or deny it on keys of that account":         {retiring: eveARN, who: foreignUser, identity: elsewhere},
 		"a foreign retiring role":                    {retiring: foreignRoleARN, who: foreignRole, ok: true},
 		"a foreign retiring account's root":          {retiring: foreignRootName, who: foreignRoot, ok: true},
 		"its users need the permission":              {retiring: foreignRootName, who: foreignUser},
