@@ -114,7 +114,7 @@ func newHarness(t *testing.T) *harness {
 	}
 	h.config = Config{
 		Store: h.store, Keyring: ring, Principals: known{}, Clock: h.clock, Rand: rand.Reader,
-		Regions: []string{region, second}, MarkerKey: make(secret.Bytes, 32),
+		Regions: []string{region, second}, MarkerKey: make(secret.Bytes, 32), GrantTokenKey: make(secret.Bytes, 32),
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	h.start()

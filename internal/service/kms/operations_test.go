@@ -74,6 +74,17 @@ var samples = map[string]func(h *harness, keyID string) m{
 		in := m{"KeyId": specKey(h, "HMAC_256", "GENERATE_VERIFY_MAC"), "MacAlgorithm": "HMAC_SHA_256", "Message": plaintextBase64}
 		return with(in, m{"Mac": h.ok(root, "GenerateMac", in)["Mac"]})
 	},
+	"CreateGrant": func(_ *harness, keyID string) m { return sampleGrant(keyID) },
+	"ListGrants":  justKey,
+	"ListRetirableGrants": func(*harness, string) m {
+		return m{"RetiringPrincipal": principals[root].ARN}
+	},
+	"RetireGrant": func(h *harness, keyID string) m {
+		return m{"GrantToken": h.ok(root, "CreateGrant", sampleGrant(keyID))["GrantToken"]}
+	},
+	"RevokeGrant": func(h *harness, keyID string) m {
+		return m{"KeyId": keyID, "GrantId": h.ok(root, "CreateGrant", sampleGrant(keyID))["GrantId"]}
+	},
 	"UpdateAlias":          func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
 	"UpdateKeyDescription": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Description": "new"} },
 }
@@ -82,6 +93,10 @@ func justKey(_ *harness, keyID string) m { return m{"KeyId": keyID} }
 
 func specKey(h *harness, spec, usage string) string {
 	return h.key(m{"KeySpec": spec, "KeyUsage": usage})["KeyId"].(string)
+}
+
+func sampleGrant(keyID string) m {
+	return m{"KeyId": keyID, "GranteePrincipal": "arn:aws:iam::" + other + ":root", "Operations": []string{"Encrypt"}}
 }
 
 func sampleSign(h *harness) m {
