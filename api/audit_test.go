@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
 )
 
 var handlers = map[string]reflect.Type{
+	"iam": reflect.TypeFor[iam.Handler](),
 	"kms": reflect.TypeFor[kms.Handler](),
 	"sts": reflect.TypeFor[sts.Handler](),
 }
@@ -43,7 +45,7 @@ func (e *edge) canaries(shape, at string) any {
 	case "list":
 		return []any{e.canaries(s.Member, at+".1"), e.canaries(s.Member, at+".2")}
 	default:
-		return map[string]any{"canary-" + at + ".k-end": "canary-" + at + ".v-end"}
+		return map[string]any{"canary-" + at + ".k-end": e.canaries(s.Value, at+".v")}
 	}
 }
 
@@ -62,8 +64,8 @@ func (e *edge) shown(v any, shape string, listed bool, hidden *[]string) (any, b
 	case map[string]any:
 		if s.Type == "map" {
 			for k, x := range v {
-				if !listed {
-					*hidden = append(*hidden, k, x.(string))
+				if text, ok := x.(string); ok && !listed {
+					*hidden = append(*hidden, k, text)
 				}
 			}
 			break

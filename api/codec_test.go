@@ -7,7 +7,9 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +38,7 @@ func (e *edge) draw(t *rapid.T, shape, label string) any {
 		case s.Enum != nil:
 			return rapid.SampledFrom(s.Enum).Draw(t, label)
 		case s.Pattern != "":
-			return patterns[s.Pattern].sample
+			return padded(patterns[s.Pattern].sample, s)
 		}
 		return rapid.StringN(lo, hi, -1).Draw(t, label)
 	case "blob":
@@ -46,7 +48,7 @@ func (e *edge) draw(t *rapid.T, shape, label string) any {
 	case "boolean":
 		return rapid.Bool().Draw(t, label)
 	case "timestamp":
-		return float64(rapid.Int64Range(0, 4e12).Draw(t, label)) / 1000
+		return float64(rapid.Int64Range(leastTimestamp*1000, 4e12).Draw(t, label)) / 1000
 	case "structure":
 		m := map[string]any{}
 		for _, member := range s.Members {
@@ -68,8 +70,8 @@ func (e *edge) draw(t *rapid.T, shape, label string) any {
 		return list
 	case "map":
 		m := map[string]any{}
-		for k, v := range rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, label) {
-			m[k] = v
+		for _, k := range rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, label) {
+			m[k] = e.draw(t, s.Value, label)
 		}
 		return m
 	}
@@ -128,7 +130,7 @@ func (e *edge) value(v reflect.Value, shape string) any {
 	case "map":
 		m := map[string]any{}
 		for _, k := range v.MapKeys() {
-			m[k.String()] = v.MapIndex(k).String()
+			m[k.String()] = e.value(v.MapIndex(k), s.Value)
 		}
 		return m
 	}
@@ -171,7 +173,9 @@ func (e *edge) set(v reflect.Value, shape string, x any) {
 	case "map":
 		v.Set(reflect.MakeMap(v.Type()))
 		for k, y := range x.(map[string]any) {
-			v.SetMapIndex(reflect.ValueOf(k), reflect.ValueOf(y))
+			value := reflect.New(v.Type().Elem()).Elem()
+			e.set(value, s.Value, y)
+			v.SetMapIndex(reflect.ValueOf(k), value)
 		}
 	}
 }
@@ -277,7 +281,7 @@ func TestNothingToAnswer(t *testing.T) {
 		for i := range e.table.Operations {
 			row := &e.table.Operations[i]
 			want := "{}"
-			if e.table.Protocol == wire.AWSQuery {
+			if e.table.Protocol == wire.AWSQuery && e.Operations[row.Name].Output != "" {
 				want = "<" + row.Name + "Result></" + row.Name + "Result>"
 			} else if e.Operations[row.Name].Output == "" {
 				want = ""
@@ -324,39 +328,71 @@ func onJSON(v any) any {
 	return v
 }
 
-func (e *edge) onXML(shape string, m map[string]any) map[string]any {
-	out := map[string]any{}
-	for _, member := range e.Shapes[shape].Members {
-		x, ok := m[member.Name]
-		if !ok {
-			continue
-		}
-		switch e.Shapes[member.Shape].Type {
-		case "structure":
-			inner := e.onXML(member.Shape, x.(map[string]any))
-			out[member.Name] = inner
-			if len(inner) == 0 {
-				out[member.Name] = ""
-			}
-		case "timestamp":
-			at := time.UnixMilli(int64(x.(float64)*1000 + 0.5)).UTC()
-			text := at.Format("2006-01-02T15:04:05.000Z")
-			out[member.Name] = strings.Replace(text, ".000Z", "Z", 1)
-		case "string":
-			out[member.Name] = strings.Map(func(r rune) rune {
-				if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
-					return 0xFFFD
-				}
-				return r
-			}, x.(string))
-		default:
-			out[member.Name] = fmt.Sprint(x)
-		}
-	}
-	return out
+// An xmlElement is an element of an answer: its text, or what is in it.
+type xmlElement struct {
+	name string
+	in   any // string or []xmlElement
 }
 
-// parseXML reads one element: its name and what is in it, as text or by name.
+// onXML is what an answer's structure looks like in XML, in the model's order.
+func (e *edge) onXML(shape string, m map[string]any) any {
+	var in []xmlElement
+	for _, member := range e.Shapes[shape].Members {
+		if x, ok := m[member.Name]; ok {
+			in = append(in, xmlElement{member.Name, e.inXML(member.Shape, x)})
+		}
+	}
+	return orEmpty(in)
+}
+
+// orEmpty: an element without anything in it reads like one with an empty text.
+func orEmpty(in []xmlElement) any {
+	if in == nil {
+		return ""
+	}
+	return in
+}
+
+func (e *edge) inXML(shape string, x any) any {
+	s := e.Shapes[shape]
+	switch s.Type {
+	case "structure":
+		return e.onXML(shape, x.(map[string]any))
+	case "list":
+		var in []xmlElement
+		for _, y := range x.([]any) {
+			in = append(in, xmlElement{"member", e.inXML(s.Member, y)})
+		}
+		return orEmpty(in)
+	case "map":
+		var in []xmlElement
+		values := x.(map[string]any)
+		for _, k := range slices.Sorted(maps.Keys(values)) {
+			in = append(in, xmlElement{"entry", []xmlElement{{"key", xmlText(k)}, {"value", e.inXML(s.Value, values[k])}}})
+		}
+		return orEmpty(in)
+	case "timestamp":
+		at := time.UnixMilli(int64(x.(float64)*1000 + 0.5)).UTC()
+		return strings.Replace(at.Format("2006-01-02T15:04:05.000Z"), ".000Z", "Z", 1)
+	case "string":
+		return xmlText(x.(string))
+	case "blob":
+		return base64.StdEncoding.EncodeToString(x.([]byte))
+	}
+	return fmt.Sprint(x)
+}
+
+// xmlText has U+FFFD where XML cannot carry a character.
+func xmlText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return 0xFFFD
+		}
+		return r
+	}, s)
+}
+
+// parseXML reads one element: its name and what is in it.
 func parseXML(t *rapid.T, answer []byte) (string, any) {
 	d := xml.NewDecoder(bytes.NewReader(answer))
 	token, err := d.Token()
@@ -366,7 +402,8 @@ func parseXML(t *rapid.T, answer []byte) (string, any) {
 	start := token.(xml.StartElement)
 	var read func() any
 	read = func() any {
-		text, children := "", map[string]any{}
+		text := ""
+		var children []xmlElement
 		for {
 			token, err := d.Token()
 			if err != nil {
@@ -374,7 +411,7 @@ func parseXML(t *rapid.T, answer []byte) (string, any) {
 			}
 			switch token := token.(type) {
 			case xml.StartElement:
-				children[token.Name.Local] = read()
+				children = append(children, xmlElement{token.Name.Local, read()})
 			case xml.CharData:
 				text += string(token)
 			case xml.EndElement:
@@ -386,9 +423,6 @@ func parseXML(t *rapid.T, answer []byte) (string, any) {
 		}
 	}
 	v := read()
-	if text, ok := v.(string); ok && text == "" {
-		v = map[string]any{}
-	}
 	if _, err := d.Token(); err != io.EOF {
 		t.Fatalf("%s goes on", answer)
 	}

@@ -8,7 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
+	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/apigen/model"
@@ -28,6 +31,7 @@ type edge struct {
 func edges(t testing.TB) []*edge {
 	var all []*edge
 	for name, table := range map[string]*operation.Service{
+		"iam": iam.Table(iam.Unimplemented{}),
 		"kms": kms.Table(kms.Unimplemented{}),
 		"sts": sts.Table(sts.Unimplemented{}),
 	} {
@@ -68,11 +72,35 @@ var patterns = map[string]struct {
 	`[\w]*`: {regexp.MustCompile(`^[a-zA-Z_0-9]*$`), "AKIAIOSFODNN7EXAMPLE"},
 	`[\d]*`: {regexp.MustCompile(`^[0-9]*$`), "123456"},
 	`[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+`: {regexp.MustCompile("^[\t\n\r -~\u0085\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+$"), "arn:aws:iam::111122223333:role/x"},
-	`[\w+=,.@:\/-]*`:              {regexp.MustCompile(`^[a-zA-Z_0-9+=,.@:/-]*$`), "external-id"},
-	`[\w+=,.@-]*`:                 {regexp.MustCompile(`^[a-zA-Z_0-9+=,.@-]*$`), "session"},
-	`[\w+=/:,.@-]*`:               {regexp.MustCompile(`^[a-zA-Z_0-9+=/:,.@-]*$`), "GAHT12345678"},
-	`[\p{L}\p{Z}\p{N}_.:/=+\-@]+`: {regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]+$`), "Team é1"},
-	`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`: {regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]*$`), "blue"},
+	`[\w+=,.@:\/-]*`:                          {regexp.MustCompile(`^[a-zA-Z_0-9+=,.@:/-]*$`), "external-id"},
+	`[\w+=,.@-]*`:                             {regexp.MustCompile(`^[a-zA-Z_0-9+=,.@-]*$`), "session"},
+	`[\w+=/:,.@-]*`:                           {regexp.MustCompile(`^[a-zA-Z_0-9+=/:,.@-]*$`), "GAHT12345678"},
+	`[\p{L}\p{Z}\p{N}_.:/=+\-@]+`:             {regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]+$`), "Team é1"},
+	`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`:             {regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]*$`), "blue"},
+	`((/[A-Za-z0-9\.,\+@=_-]+)*)/`:            {regexp.MustCompile(`^(/[A-Za-z0-9.,+@=_-]+)*/$`), "/a/b/"},
+	`(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`: {regexp.MustCompile(`^(/|/[!-~]+/)$`), "/team/"},
+	`[ -~]+`:    {regexp.MustCompile(`^[ -~]+$`), "aws:username"},
+	`[:\w]+`:    {regexp.MustCompile(`^[:a-zA-Z_0-9]+$`), "kms:Encrypt"},
+	`[A-Z0-9]+`: {regexp.MustCompile(`^[A-Z0-9]+$`), strings.Repeat("A", 22)},
+	`[\d]+`:     {regexp.MustCompile(`^[0-9]+$`), "123456"},
+	`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`: {regexp.MustCompile("^[\t\n\r -~¡-ÿ]*$"), "a é a"},
+	`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]+`: {regexp.MustCompile("^[\t\n\r -~¡-ÿ]+$"), "b é b"},
+	`[\u0020-\u00FF]+`:       {regexp.MustCompile(`^[ -ÿ]+$`), "marker ÿ2"},
+	`[\w+=,.@-]+`:            {regexp.MustCompile(`^[a-zA-Z_0-9+=,.@-]+$`), "alice"},
+	`[\w+=/:,.@-]+`:          {regexp.MustCompile(`^[a-zA-Z_0-9+=/:,.@-]+$`), "arn:aws:iam::111122223333:mfa/a"},
+	`[\w-]*`:                 {regexp.MustCompile(`^[a-zA-Z_0-9-]*$`), "kms"},
+	`[\w-]+`:                 {regexp.MustCompile(`^[a-zA-Z_0-9-]+$`), "a-b"},
+	`[\w._-]+`:               {regexp.MustCompile(`^[a-zA-Z_0-9._-]+$`), "provider.1"},
+	`\d{12}`:                 {regexp.MustCompile(`^[0-9]{12}$`), "111122223333"},
+	`\u002F[\u0021-\u007F]*`: {regexp.MustCompile(`^/[!-\x7f]*$`), "/team"},
+	`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`: {regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]-?[a-z0-9]|-[a-z0-9])(-?[a-z0-9])*$`), "my-alias0"},
+	`^[a-zA-Z0-9:/+=,.@_-]+$`:                   {regexp.MustCompile(`^[a-zA-Z0-9:/+=,.@_-]+$`), "a=b"},
+	`^[a-zA-Z0-9:_.-]+$`:                        {regexp.MustCompile(`^[a-zA-Z0-9:_.-]+$`), "sns.1"},
+	`^http(s?)://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`: {regexp.MustCompile(`^https?://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`), "https://a.example/b"},
+	`^o-[0-9a-z]{10,32}\/r-[0-9a-z]{4,32}[0-9a-z-\/]*`:                        {regexp.MustCompile(`^o-[0-9a-z]{10,32}/r-[0-9a-z]{4,32}[0-9a-z/-]*$`), "o-a1b2c3d4e5/r-f6g7h8i9j0"},
+	`^o-[a-z0-9]{10,32}$`:            {regexp.MustCompile(`^o-[a-z0-9]{10,32}$`), "o-a1b2c3d4e5"},
+	`^p-[0-9a-zA-Z_]{8,128}$`:        {regexp.MustCompile(`^p-[0-9a-zA-Z_]{8,128}$`), "p-abcdefgh"},
+	`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`: {regexp.MustCompile(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`), "v1"},
 }
 
 // sample returns a value of the shape that every constraint allows: strings,
@@ -89,7 +117,7 @@ func (e *edge) sample(t testing.TB, shape string) any {
 			if !ok {
 				t.Fatalf("no sample for the pattern %s of %s", s.Pattern, shape)
 			}
-			return p.sample
+			return padded(p.sample, s)
 		case s.Min != nil && *s.Min > 0:
 			return strings.Repeat("x", int(*s.Min))
 		}
@@ -114,10 +142,20 @@ func (e *edge) sample(t testing.TB, shape string) any {
 	case "list":
 		return []any{e.sample(t, s.Member), e.sample(t, s.Member)}
 	case "map":
-		return map[string]any{"a": "1", "b": "2"}
+		v := e.sample(t, s.Value)
+		return map[string]any{"a": v, "b": v}
 	}
 	t.Fatalf("no sample for the type %s", s.Type)
 	return nil
+}
+
+// padded repeats a sample's last character until the shape allows its length.
+func padded(sample string, s *model.Shape) string {
+	if s.Min == nil {
+		return sample
+	}
+	last, _ := utf8.DecodeLastRuneInString(sample)
+	return sample + strings.Repeat(string(last), max(0, int(*s.Min)-utf8.RuneCountInString(sample)))
 }
 
 // input returns a sample of the operation's input, with all members or with the
@@ -147,6 +185,9 @@ func (e *edge) body(in map[string]any) []byte {
 	return []byte(form.Encode())
 }
 
+// leastTimestamp is the earliest timestamp, in seconds, that tests write.
+const leastTimestamp = 1e7
+
 func flatten(form url.Values, name string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -163,6 +204,13 @@ func flatten(form url.Values, name string, v any) {
 	case []byte:
 		form.Set(name, base64.StdEncoding.EncodeToString(v))
 	case nil:
+	case float64:
+		// No number of a query request is that large: it is a timestamp.
+		if v >= leastTimestamp {
+			form.Set(name, time.UnixMilli(int64(v*1000+0.5)).UTC().Format(time.RFC3339Nano))
+			break
+		}
+		form.Set(name, fmt.Sprint(v))
 	default:
 		form.Set(name, fmt.Sprint(v))
 	}

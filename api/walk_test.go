@@ -187,7 +187,7 @@ func (w *walker) badStrings(s *model.Shape) []string {
 	if s.Min != nil && *s.Min > 0 {
 		base := strings.Repeat("x", int(*s.Min))
 		if s.Pattern != "" {
-			base = patterns[s.Pattern].sample
+			base = padded(patterns[s.Pattern].sample, s)
 		}
 		bad = append(bad, base[:*s.Min-1])
 		if *s.Min > 1 {
@@ -195,7 +195,7 @@ func (w *walker) badStrings(s *model.Shape) []string {
 		}
 	}
 	if s.Pattern != "" {
-		sample := patterns[s.Pattern].sample
+		sample := padded(patterns[s.Pattern].sample, s)
 		for _, broken := range []string{sample[:len(sample)-1] + "\x00", sample + "\n", "😀" + sample[1:]} {
 			if !patterns[s.Pattern].re.MatchString(broken) {
 				bad = append(bad, broken)
@@ -290,7 +290,7 @@ func TestTables(t *testing.T) {
 		if want := slices.Sorted(maps.Keys(e.Operations)); !slices.Equal(names, want) {
 			t.Errorf("%s has %v; want %v", e.name, names, want)
 		}
-		if want := map[string]int{"kms": 56, "sts": 11}[e.name]; len(names) != want {
+		if want := map[string]int{"iam": 176, "kms": 56, "sts": 11}[e.name]; len(names) != want {
 			t.Errorf("%s has %d operations; want %d", e.name, len(names), want)
 		}
 	}

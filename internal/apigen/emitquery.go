@@ -43,6 +43,10 @@ func (s *service) formDecoder(w *writer, st *structure) {
 		case kindString, kindEnum:
 		case kindInt:
 			method = "Int32"
+		case kindBool:
+			method = "Bool"
+		case kindTime:
+			method = "Time"
 		case kindStruct:
 			w.p("if d.Struct(%s) {", name)
 			w.p("%s = new(%s)", v, f.Struct.GoName)
@@ -63,7 +67,7 @@ func (s *service) formDecoder(w *writer, st *structure) {
 		}
 		w.p("if x, ok := d.%s(%s); ok {", method, name)
 		switch {
-		case f.Pointer() && strings.TrimPrefix(f.Type, "*") != "string" && f.Kind != kindInt:
+		case f.Pointer() && (f.Kind == kindString || f.Kind == kindEnum) && f.Type != "*string":
 			w.p("y := %s", convert(strings.TrimPrefix(f.Type, "*"), "x"))
 			w.p("%s = &y", v)
 		case f.Pointer():
@@ -83,7 +87,8 @@ func (s *service) formDecoder(w *writer, st *structure) {
 }
 
 func convert(goType, v string) string {
-	if goType == "string" || goType == "int32" {
+	switch goType {
+	case "string", "int32", "bool", "time.Time":
 		return v
 	}
 	return goType + "(" + v + ")"
@@ -94,6 +99,10 @@ func (s *service) xmlEncoders(w *writer) {
 		wrapper := o.ResultWrapper
 		if wrapper == "" {
 			wrapper = o.Name + "Result"
+		}
+		if !o.HasOutput {
+			w.p("func encode%s(dst []byte, _ any) []byte { return dst }\n", o.Name)
+			continue
 		}
 		w.p("func encode%s(dst []byte, out any) []byte {", o.Name)
 		if len(o.Out.Fields) == 0 {
@@ -128,12 +137,20 @@ func (s *service) xmlEncoder(w *writer, st *structure) {
 		if f.Pointer() && f.Kind != kindStruct {
 			v = "*" + v
 		}
-		if f.Kind == kindList {
+		switch f.Kind {
+		case kindList:
 			w.p("dst = wire.AppendStart(dst, %q)", f.Wire)
 			w.p("for i := range %s {", v)
 			f.Element.xmlAppend(w, "member", v+"[i]")
 			w.p("}\ndst = wire.AppendEnd(dst, %q)", f.Wire)
-		} else {
+		case kindMap:
+			w.p("dst = wire.AppendStart(dst, %q)", f.Wire)
+			w.p("for _, key := range wire.SortedKeys(%s) {", v)
+			w.p("dst = wire.AppendElement(wire.AppendStart(dst, \"entry\"), \"key\", key)")
+			f.Element.xmlAppend(w, "value", v+"[key]")
+			w.p("dst = wire.AppendEnd(dst, \"entry\")")
+			w.p("}\ndst = wire.AppendEnd(dst, %q)", f.Wire)
+		default:
 			f.xmlAppend(w, f.Wire, v)
 		}
 		if present != "" {
@@ -152,6 +169,10 @@ func (f *field) xmlAppend(w *writer, name, v string) {
 		w.p("dst = wire.AppendElement(dst, %q, %s)", name, v)
 	case kindInt:
 		w.p("dst = wire.AppendIntElement(dst, %q, int64(%s))", name, v)
+	case kindBool:
+		w.p("dst = wire.AppendBoolElement(dst, %q, %s)", name, v)
+	case kindBlob:
+		w.p("dst = wire.AppendBlobElement(dst, %q, %s)", name, v)
 	case kindTime:
 		w.p("dst = wire.AppendTimeElement(dst, %q, %s)", name, v)
 	case kindStruct:

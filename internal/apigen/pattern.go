@@ -26,7 +26,11 @@ type javaPattern struct {
 // parsePattern translates Java's syntax to Go's and fails on what it does not
 // know, so that no constraint is checked by accident as something else.
 func parsePattern(text string) (*javaPattern, error) {
-	body, err := translate(text)
+	body, known := byHand[text]
+	var err error
+	if !known {
+		body, err = translate(text)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pattern %s: %w", text, err)
 	}
@@ -36,6 +40,14 @@ func parsePattern(text string) (*javaPattern, error) {
 	}
 	p.findClass(body)
 	return p, nil
+}
+
+// byHand are the patterns that Go's regexp cannot take, written anew. Each holds
+// the same values to be valid within the lengths of the shapes that carry it.
+var byHand = map[string]string{
+	// An account alias: 3 to 63 characters, no hyphen at either end and no two
+	// in a row. That it has at most 63 is left to the shape's length.
+	`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`: `[a-z0-9](?:-[a-z0-9]|[a-z0-9]-?[a-z0-9])(?:-?[a-z0-9])*`,
 }
 
 // translate rewrites the escapes in which the two syntaxes differ.

@@ -26,6 +26,9 @@ func TestPatternsTranslate(t *testing.T) {
 		{`^(/[a-z]+/v\d{1,2})$|^(/v\d{1,2})$`, false, []string{"/a/v1", "/v10"}, []string{"/v100", "x/v1", "/a/v1/v1"}},
 		{`cluster-[2-7a-zA-Z]{11,16}`, false, []string{"cluster-abcdefghijk"}, []string{"cluster-abc", "xcluster-abcdefghijk", "cluster-abcdefghijk1"}},
 		{`^arn:.+$`, false, []string{"arn:x y"}, []string{"arn:", "arn:x\ny", "arn:\u2028", "arn:\u0085"}},
+		{`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`, false,
+			[]string{"abc", "a-b", "ab-c", "a-b-c", "ab-cd", "abcd-efgh-1"},
+			[]string{"", "a", "ab", "a-", "-ab", "ab-", "a--b", "ab--c", "a-b--c", "A-b", "abc\n"}},
 		{`[0-9]{12}`, false, []string{"111122223333"}, []string{"1", "1111222233334"}},
 		{`^(com|eu)\.aws$`, false, []string{"com.aws"}, []string{"comxaws", "de.aws"}},
 	} {

@@ -142,6 +142,8 @@ func resolve(name string, m *model.Model) (*service, error) {
 	r.assignOdd()
 	if m.Service.Protocol == "query" {
 		r.checkQuery()
+	} else {
+		r.checkJSON()
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%s: %w", name, r.err)
@@ -270,10 +272,11 @@ func (r *resolver) field(m *model.Member, input bool) *field {
 	case "map":
 		f.Kind = kindMap
 		f.Element = r.field(&model.Member{Name: "value", Shape: s.Value, Required: true}, input)
-		if k := r.Shapes[s.Key]; k == nil || k.Type != "string" || f.Element.Kind != kindString || f.Element.Sensitive {
-			r.fail("%s: no code for maps other than of plain strings is written yet", m.Shape)
+		if k := r.Shapes[s.Key]; k == nil || k.Type != "string" || f.Element.Sensitive ||
+			f.Element.Kind != kindString && f.Element.Kind != kindEnum && f.Element.Kind != kindInt {
+			r.fail("%s: no code for maps other than of strings and numbers is written yet", m.Shape)
 		}
-		f.Type = "map[string]string"
+		f.Type = "map[string]" + f.Element.Type
 	default:
 		r.fail("%s: no code for the type %q is written yet", m.Shape, s.Type)
 	}
@@ -346,7 +349,7 @@ func (r *resolver) auditTop(s *structure, members []string) {
 		}
 		f := s.Fields[i]
 		if !f.auditable() {
-			r.fail("audit: %s.%s is sensitive or a blob and must not be listed", s.GoName, name)
+			r.fail("audit: %s.%s is sensitive, a blob or a map of a kind without code and must not be listed", s.GoName, name)
 		}
 		if f.Struct != nil {
 			markAudited(f.Struct)
@@ -366,8 +369,11 @@ func markAudited(s *structure) {
 // auditable reports whether a record may show the field. Within a listed
 // structure the members that it may not show are left out.
 func (f *field) auditable() bool {
-	return f.Kind != kindBlob && !f.Sensitive && (f.Element == nil || f.Element.Kind == kindStruct || f.Element.auditable())
+	return f.Kind != kindBlob && !f.Sensitive && !f.oddMap() && (f.Element == nil || f.Element.Kind == kindStruct || f.Element.auditable())
 }
+
+// oddMap reports whether the field is a map that JSON has no code for.
+func (f *field) oddMap() bool { return f.Kind == kindMap && f.Type != "map[string]string" }
 
 // assignOdd gives a bit to every field of a request that needs one.
 func (r *resolver) assignOdd() {
@@ -398,19 +404,31 @@ func (r *resolver) assignOdd() {
 
 // checkQuery fails on what the query protocol's codec has no code for.
 func (r *resolver) checkQuery() {
-	check := func(s *structure) {
-		for _, f := range s.Fields {
-			if f.Kind == kindBlob || f.Kind == kindBool || f.Kind == kindMap || f.Kind == kindTime && s.Decoded {
-				r.fail("%s.%s: no code for the type %q in the query protocol is written yet", s.GoName, f.Name, f.Shape.Type)
-			}
+	r.each(func(s *structure, f *field) {
+		if s.Decoded && (f.Kind == kindBlob || f.Kind == kindMap) {
+			r.fail("%s.%s: no code for the type %q in requests of the query protocol is written yet", s.GoName, f.Name, f.Shape.Type)
 		}
-	}
+	})
+}
+
+// checkJSON fails on what the JSON codec has no code for.
+func (r *resolver) checkJSON() {
+	r.each(func(s *structure, f *field) {
+		if f.oddMap() {
+			r.fail("%s.%s: no code for maps other than of plain strings in JSON is written yet", s.GoName, f.Name)
+		}
+	})
+}
+
+func (r *resolver) each(check func(*structure, *field)) {
+	all := slices.Clone(r.Structs)
 	for _, o := range r.Operations {
-		check(o.In)
-		check(o.Out)
+		all = append(all, o.In, o.Out)
 	}
-	for _, s := range r.Structs {
-		check(s)
+	for _, s := range all {
+		for _, f := range s.Fields {
+			check(s, f)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/operation"
@@ -54,6 +55,7 @@ func TestDeviationsNameWhatIsMissing(t *testing.T) {
 		name, folder string
 		table        *operation.Service
 	}{
+		{"iam", "internal/service/iam", iam.Table(iam.Unimplemented{})},
 		{"kms", "internal/service/kms", kms.Table(kms.Unimplemented{})},
 		{"sts", "internal/service/sts", sts.Table(sts.Unimplemented{})},
 	} {

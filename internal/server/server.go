@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	iamapi "github.com/strongroom/strongroom/api/iam"
 	kmsapi "github.com/strongroom/strongroom/api/kms"
 	stsapi "github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/admin"
@@ -204,7 +205,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{
-		Services:      []*operation.Service{kmsapi.Table(s.kms), stsapi.Table(sts.New())},
+		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New())},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
 		Directory:     s.iam,

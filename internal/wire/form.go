@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/strongroom/strongroom/internal/awserr"
@@ -143,6 +144,33 @@ func (f *Form) Int32(name string) (int32, bool) {
 		return 0, false
 	}
 	return int32(v), true
+}
+
+// Bool reads "true" or "false".
+func (f *Form) Bool(name string) (value, ok bool) {
+	text, ok := f.Text(name)
+	if !ok {
+		return false, false
+	}
+	if text != "true" && text != "false" {
+		f.fail("A boolean is neither true nor false")
+		return false, false
+	}
+	return text == "true", true
+}
+
+// Time reads a date and time of ISO 8601 as RFC 3339 writes it.
+func (f *Form) Time(name string) (time.Time, bool) {
+	text, ok := f.Text(name)
+	if !ok {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		f.fail("A timestamp is not of the form 2006-01-02T15:04:05Z")
+		return time.Time{}, false
+	}
+	return t.UTC(), true
 }
 
 // Struct reports whether any parameter belongs to the structure with that name.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
@@ -41,6 +42,45 @@ func TestForm(t *testing.T) {
 	}
 	if err := f.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFormScalars(t *testing.T) {
+	f := ReadForm([]byte("Yes=true&No=false&At=2026-01-02T03:04:05%2B01:00&Fine=2026-01-02T03:04:05.25Z"))
+	if b, ok := f.Bool("Yes"); !b || !ok {
+		t.Errorf("Yes = %v, %v", b, ok)
+	}
+	if b, ok := f.Bool("No"); b || !ok {
+		t.Errorf("No = %v, %v", b, ok)
+	}
+	if _, ok := f.Bool("Absent"); ok {
+		t.Error("Absent is a boolean")
+	}
+	for name, want := range map[string]time.Time{
+		"At":   time.Date(2026, 1, 2, 2, 4, 5, 0, time.UTC),
+		"Fine": time.Date(2026, 1, 2, 3, 4, 5, 250e6, time.UTC),
+	} {
+		if at, ok := f.Time(name); at != want || !ok {
+			t.Errorf("%s = %v, %v", name, at, ok)
+		}
+	}
+	if _, ok := f.Time("Absent"); ok {
+		t.Error("Absent is a timestamp")
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, body := range []string{"x=True", "x=1", "x=", "x.y=true"} {
+		f := ReadForm([]byte(body))
+		if _, ok := f.Bool("x"); ok || f.Close() == nil {
+			t.Errorf("%s was taken for a boolean", body)
+		}
+	}
+	for _, body := range []string{"x=1767322800", "x=2026-01-02", "x=2026-13-02T03:04:05Z", "x=", "x.y=2026-01-02T03:04:05Z"} {
+		f := ReadForm([]byte(body))
+		if _, ok := f.Time("x"); ok || f.Close() == nil {
+			t.Errorf("%s was taken for a timestamp", body)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"encoding/base64"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -28,6 +31,19 @@ func AppendEnd(dst []byte, name string) []byte {
 func AppendIntElement(dst []byte, name string, n int64) []byte {
 	return AppendEnd(strconv.AppendInt(AppendStart(dst, name), n, 10), name)
 }
+
+// AppendBoolElement appends "true" or "false" as an element.
+func AppendBoolElement(dst []byte, name string, b bool) []byte {
+	return AppendEnd(strconv.AppendBool(AppendStart(dst, name), b), name)
+}
+
+// AppendBlobElement appends bytes as an element in base64.
+func AppendBlobElement(dst []byte, name string, b []byte) []byte {
+	return AppendEnd(base64.StdEncoding.AppendEncode(AppendStart(dst, name), b), name)
+}
+
+// SortedKeys returns the keys of m in order, in which maps are answered.
+func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // AppendTimeElement appends t as an element in ISO 8601, to the second as STS
 // answers, with milliseconds where t has some.

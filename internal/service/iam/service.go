@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 
+	api "github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/policy"
@@ -33,13 +34,17 @@ type Config struct {
 	CachedKeys int
 }
 
-// Service is the directory of principals. It is safe for concurrent use.
+// Service implements the operations of AWS IAM that exist so far, and is the
+// directory of principals. It is safe for concurrent use.
 type Service struct {
+	api.Unimplemented
 	Config
 	accessKeys *store.Cache[accessKeyRecord, accessKeyRecord]
 	signing    *sigv4.KeyCache
 	stop       func()
 }
+
+var _ api.Handler = (*Service)(nil)
 
 const defaultCachedKeys = 10_000
 
