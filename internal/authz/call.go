@@ -58,6 +58,11 @@ type Principal struct {
 	policy.Principal
 	AccessKeyID string
 	UserName    string
+	// Tags are those of the user or role and of its session, by their keys in
+	// lower case.
+	Tags map[string]string
+	// Session is nil for long-term credentials.
+	Session *Session
 }
 
 // Pipe is what the pipeline lends a Call: the directory that its authorisation

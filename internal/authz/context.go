@@ -78,6 +78,20 @@ func (x callContext) Values(key string) ([]string, bool) {
 		}
 		return nil, false
 	}
+	if tag, ok := strings.CutPrefix(name, "principaltag/"); ok {
+		value, ok := c.Principal.Tags[tag]
+		return []string{value}, ok
+	}
+	if s := c.Principal.Session; s != nil {
+		switch name {
+		case "tokenissuetime":
+			return one(s.Issued.UTC().Format(time.RFC3339))
+		case "multifactorauthpresent":
+			return one("false")
+		case "sourceidentity":
+			return one(s.SourceIdentity)
+		}
+	}
 	return x.fromService(key)
 }
 

@@ -73,6 +73,15 @@ func identityOf(call *authz.Call) journal.UserIdentity {
 		AccessKeyID: p.AccessKeyID,
 		UserName:    p.UserName,
 	}
+	if s := p.Session; s != nil {
+		id.SessionContext = &journal.SessionContext{
+			CreationDate:   s.Issued,
+			SourceIdentity: s.SourceIdentity,
+			SessionIssuer: &journal.SessionIssuer{
+				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
+			},
+		}
+	}
 	if n := len(call.Via); n > 0 {
 		id.InvokedBy = call.Via[n-1]
 	}

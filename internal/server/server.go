@@ -182,8 +182,12 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := s.domain.Box(seal.LabelSessionTokens)
+	if err != nil {
+		return nil, err
+	}
 	s.iam = iam.New(iam.Config{
-		Store: s.store, Secrets: secrets, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Secrets: secrets, Tokens: tokens, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
 	})
 	if _, err := ensureCredentials(ctx, s.iam, s.cfg.DataDir, s.cfg.Account, s.cfg.Regions[0]); err != nil {
 		return nil, err
@@ -215,12 +219,17 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Log:           s.cfg.Log,
 	}
 	if s.cfg.Dev {
-		tools := &devTools{clock: s.clock, reset: s.kms.Reset}
+		tools := &devTools{clock: s.clock, reset: s.reset}
 		cfg.Authenticator = &lenient{strict: cfg.Authenticator, clock: machineClock, partition: partition, account: s.cfg.Account}
 		cfg.Local = tools.serve
 		cfg.Disturb = tools.disturb
 	}
 	return gateway.New(cfg), nil
+}
+
+// reset empties a dev server.
+func (s *Server) reset(ctx context.Context) error {
+	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx))
 }
 
 // machineClock judges signatures, also where the deployment's clock was moved.

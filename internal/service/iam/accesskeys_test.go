@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -96,7 +97,7 @@ func TestRootKeys(t *testing.T) {
 			if err != nil || !got.Equal(sigv4.SigningKey(key.Secret, scope)) {
 				t.Fatalf("another signing key, %v", err)
 			}
-			if who != Root("aws", account, key.ID) || who.ARN != "arn:aws:iam::111122223333:root" || who.Type != policy.Root {
+			if !reflect.DeepEqual(who, Root("aws", account, key.ID)) || who.ARN != "arn:aws:iam::111122223333:root" || who.Type != policy.Root {
 				t.Errorf("%+v", who)
 			}
 		}

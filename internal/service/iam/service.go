@@ -1,16 +1,22 @@
-// Package iam keeps the identities of a deployment: whose an access key is, and
-// which policies hold for them. So far every account has its root and the root's
-// access keys.
+// Package iam keeps the identities of a deployment, users, groups, roles and
+// managed policies, and serves the operations of AWS IAM on them. It knows whose
+// an access key or a session token is, and which policies hold for whom.
+//
+// What it promises: when a change is answered, the next request of whomever it
+// concerns is judged by it, on this node; a policy is stored only if package
+// policy's strict parser takes it; secrets of access keys are kept sealed and
+// answered once. A session is its sealed token: whoever has the domain key of the
+// deployment can make one, nobody else can make or change one. Limits and errors
+// are those of the IAM API Reference (2010-05-08) and the IAM User Guide, "IAM and
+// AWS STS quotas".
 package iam
 
 import (
-	"context"
 	"io"
+	"sync"
 
 	api "github.com/strongroom/strongroom/api/iam"
-	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
-	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/store"
@@ -23,14 +29,17 @@ type Config struct {
 	// Secrets must be set: it seals the secret access keys, beneath the sealing
 	// of the store's records.
 	Secrets *seal.Box
+	// Tokens must be set: it seals the session tokens.
+	Tokens *seal.Box
 	// Partition is the AWS partition of the deployment's ARNs: "aws".
 	Partition string
 	// Clock must be set.
 	Clock clock.Clock
 	// Rand must be set.
 	Rand io.Reader
-	// CachedKeys bounds the access keys, and the derived signing keys, that are
-	// kept in memory; 0 means 10,000.
+	// CachedKeys bounds the access keys, the derived signing keys, the sessions,
+	// the identities and the policies that are kept in memory, each; 0 means
+	// 10,000.
 	CachedKeys int
 }
 
@@ -40,8 +49,14 @@ type Service struct {
 	api.Unimplemented
 	Config
 	accessKeys *store.Cache[accessKeyRecord, accessKeyRecord]
+	identities *store.Cache[identityRecord, *compiledIdentity]
+	policies   *store.Cache[policyRecord, *compiledPolicy]
+	aws        map[string]*awsPolicy
 	signing    *sigv4.KeyCache
 	stop       func()
+
+	sessionsMu sync.Mutex
+	sessions   map[string]*session // by access key id
 }
 
 var _ api.Handler = (*Service)(nil)
@@ -57,8 +72,12 @@ func New(cfg Config) *Service {
 		Config: cfg,
 		accessKeys: store.NewCache(cfg.Store, accessKeyRecords, cfg.CachedKeys,
 			func(_ store.Scope, item store.Item[accessKeyRecord]) (accessKeyRecord, error) { return item.Value, nil }),
-		signing: sigv4.NewKeyCache(cfg.CachedKeys),
+		aws:      compileAWS(cfg.Partition),
+		signing:  sigv4.NewKeyCache(cfg.CachedKeys),
+		sessions: map[string]*session{},
 	}
+	s.identities = store.NewCache(cfg.Store, identityRecords, cfg.CachedKeys, s.compileIdentity)
+	s.policies = store.NewCache(cfg.Store, policyRecords, cfg.CachedKeys, s.compilePolicy)
 	s.stop = cfg.Store.Watch(accessKeyCollection, func(c store.Change) { s.signing.Remove(c.ID) })
 	return s
 }
@@ -67,32 +86,6 @@ func New(cfg Config) *Service {
 func (s *Service) Close() {
 	s.stop()
 	s.accessKeys.Close()
-}
-
-// Policies implements [authz.Directory]. A root has no identity policies and
-// needs none.
-func (s *Service) Policies(context.Context, *authz.Principal, *policy.Policies) error { return nil }
-
-// Exists tells whether a principal that a policy names exists. Of other
-// deployments' accounts nothing is known, so any account may be named; users and
-// roles exist nowhere yet.
-func (s *Service) Exists(_ context.Context, p policy.PrincipalRef) (bool, error) {
-	switch p.Form {
-	case policy.EveryoneForm, policy.AccountForm, policy.ServiceForm:
-		return true, nil
-	}
-	return false, nil
-}
-
-// Root returns the root of an account, as it acts with an access key.
-func Root(partition, account, accessKeyID string) authz.Principal {
-	return authz.Principal{
-		Principal: policy.Principal{
-			Type:    policy.Root,
-			Account: account,
-			ARN:     "arn:" + partition + ":iam::" + account + ":root",
-			ID:      account,
-		},
-		AccessKeyID: accessKeyID,
-	}
+	s.identities.Close()
+	s.policies.Close()
 }

@@ -1,0 +1,65 @@
+package authz
+
+import (
+	"time"
+
+	"github.com/strongroom/strongroom/internal/policy"
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+// Session is what temporary credentials say of whoever uses them.
+type Session struct {
+	// Name is the session name of an assumed role; empty for other sessions.
+	Name            string
+	Issued, Expires time.Time
+	// Policy is the session's own policy; nil for none. PolicyARNs are managed
+	// policies that limit it as well.
+	Policy     *policy.Source
+	PolicyARNs []string
+	// TransitiveTags are the keys, in lower case, of the session tags that the
+	// sessions assumed with this one inherit.
+	TransitiveTags []string
+	SourceIdentity string
+	Issuer         Issuer
+}
+
+// Issuer is whose rights a session has.
+type Issuer struct {
+	// Type is "Role", "IAMUser" or "Root".
+	Type                   string
+	ID, ARN, Account, Name string
+}
+
+// Role is a role as those see it who may assume it.
+type Role struct {
+	Account, Name, ARN, ID string
+	// MaxSession is the longest session that may be asked for.
+	MaxSession time.Duration
+	Trust      *policy.Source
+	// Tags are the role's, by their keys in lower case.
+	Tags map[string]string
+}
+
+// SessionSpec is a session that is to be made.
+type SessionSpec struct {
+	// Type is policy.AssumedRole, policy.User or policy.Root.
+	Type    policy.PrincipalType
+	Account string
+	// ID is the unique id of the role or user; empty for the root.
+	ID string
+	// Name is the role session's name.
+	Name            string
+	Issued, Expires time.Time
+	// Policy is the text of the session's own policy; empty for none.
+	Policy         string
+	PolicyARNs     []string
+	Tags           map[string]string
+	TransitiveTags []string
+	SourceIdentity string
+}
+
+// Credentials are temporary credentials, as they are answered once.
+type Credentials struct {
+	AccessKeyID   string
+	Secret, Token secret.String
+}

@@ -1,0 +1,198 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	api "github.com/strongroom/strongroom/api/iam"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/policy"
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// usualMaxSession is a role's MaxSessionDuration, in seconds, unless it is given.
+const usualMaxSession = 3600
+
+// role is the role as answers show it.
+func (i *identity) role() *api.Role {
+	return &api.Role{
+		Path: i.Path, RoleName: i.Name, RoleId: i.ID, Arn: i.ARN, CreateDate: i.Created,
+		AssumeRolePolicyDocument: escape(i.Role.Trust), Description: i.Role.Description, MaxSessionDuration: new(i.Role.MaxSession),
+		PermissionsBoundary: i.boundary(), Tags: shownTags(i.Tags),
+	}
+}
+
+// CreateRole makes a role. With tags, iam:TagRole is needed as well.
+func (s *Service) CreateRole(ctx context.Context, call *authz.Call, in *api.CreateRoleInput) (*api.CreateRoleOutput, error) {
+	record, err := s.newIdentity(ctx, call, roleKind, in.Path, in.RoleName, in.PermissionsBoundary, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	record.Role = &roleRecord{MaxSession: usualMaxSession}
+	if in.Description != nil {
+		record.Role.Description = *in.Description
+	}
+	if in.MaxSessionDuration != nil {
+		record.Role.MaxSession = *in.MaxSessionDuration
+	}
+	if err := s.setTrust(ctx, record.Role, in.AssumeRolePolicyDocument); err != nil {
+		return nil, err
+	}
+	return create(ctx, s, call, record, func(i *identity) *api.CreateRoleOutput {
+		shown := i.role()
+		shown.Description, shown.MaxSessionDuration = "", nil
+		return &api.CreateRoleOutput{Role: shown}
+	})
+}
+
+// setTrust checks a trust policy and gives it to a role, bound to the users and
+// roles that its ARNs mean now.
+func (s *Service) setTrust(ctx context.Context, r *roleRecord, text string) error {
+	document, err := parseDocument(text, policy.TrustPolicy)
+	if err != nil {
+		return err
+	}
+	if size(text) > maxTrust {
+		return quota("ACLSizePerRole", maxTrust)
+	}
+	ids := map[string]string{}
+	for _, named := range document.Principals() {
+		if named.Form == policy.FederatedForm {
+			continue // a provider is asked for when someone comes from it
+		}
+		id, ok, err := s.principal(ctx, named)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return api.MalformedPolicyDocumentException(fmt.Sprintf("Invalid principal in policy: \"AWS\":%q", named.Name))
+		}
+		if id != "" && id != named.Name {
+			ids[named.Name] = id
+		}
+	}
+	r.Trust, r.TrustIDs = text, ids
+	return nil
+}
+
+// GetRole returns a role with its trust policy.
+func (s *Service) GetRole(ctx context.Context, call *authz.Call, in *api.GetRoleInput) (*api.GetRoleOutput, error) {
+	i, err := s.lookup(ctx, call, roleKind, in.RoleName, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &api.GetRoleOutput{Role: i.role()}, nil
+}
+
+// ListRoles lists the account's roles by name. Tags and boundaries are not part of
+// the answer.
+func (s *Service) ListRoles(ctx context.Context, call *authz.Call, in *api.ListRolesInput) (*api.ListRolesOutput, error) {
+	roles, truncated, marker, err := s.listed(ctx, call, roleKind, in.PathPrefix, in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	out := &api.ListRolesOutput{Roles: []api.Role{}, IsTruncated: truncated, Marker: marker}
+	for _, i := range roles {
+		shown := i.role()
+		shown.Tags, shown.PermissionsBoundary = nil, nil
+		out.Roles = append(out.Roles, *shown)
+	}
+	return out, nil
+}
+
+// UpdateRole changes a role's description and its longest session.
+func (s *Service) UpdateRole(ctx context.Context, call *authz.Call, in *api.UpdateRoleInput) (*api.UpdateRoleOutput, error) {
+	return changeIdentity(ctx, s, call, identityChange[*api.UpdateRoleOutput]{
+		kind: roleKind, name: in.RoleName,
+		edit: edited[api.UpdateRoleOutput](func(_ *store.Tx, i *identity) error {
+			if in.Description != nil {
+				i.Role.Description = *in.Description
+			}
+			if in.MaxSessionDuration != nil {
+				i.Role.MaxSession = *in.MaxSessionDuration
+			}
+			return nil
+		}),
+	})
+}
+
+// UpdateRoleDescription changes a role's description.
+func (s *Service) UpdateRoleDescription(ctx context.Context, call *authz.Call, in *api.UpdateRoleDescriptionInput) (*api.UpdateRoleDescriptionOutput, error) {
+	return changeIdentity(ctx, s, call, identityChange[*api.UpdateRoleDescriptionOutput]{
+		kind: roleKind, name: in.RoleName,
+		edit: func(_ *store.Tx, i *identity) (*api.UpdateRoleDescriptionOutput, error) {
+			i.Role.Description = in.Description
+			return &api.UpdateRoleDescriptionOutput{Role: i.role()}, nil
+		},
+	})
+}
+
+// UpdateAssumeRolePolicy replaces a role's trust policy.
+func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, call *authz.Call, in *api.UpdateAssumeRolePolicyInput) (*api.UpdateAssumeRolePolicyOutput, error) {
+	var trust roleRecord
+	return changeIdentity(ctx, s, call, identityChange[*api.UpdateAssumeRolePolicyOutput]{
+		kind: roleKind, name: in.RoleName,
+		check: func() error { return s.setTrust(ctx, &trust, in.PolicyDocument) },
+		edit: edited[api.UpdateAssumeRolePolicyOutput](func(_ *store.Tx, i *identity) error {
+			i.Role.Trust, i.Role.TrustIDs = trust.Trust, trust.TrustIDs
+			return nil
+		}),
+	})
+}
+
+// DeleteRole deletes a role that has no policies. Its sessions end with it.
+func (s *Service) DeleteRole(ctx context.Context, call *authz.Call, in *api.DeleteRoleInput) (*api.DeleteRoleOutput, error) {
+	return changeIdentity(ctx, s, call, identityChange[*api.DeleteRoleOutput]{
+		kind: roleKind, name: in.RoleName, delete: true,
+		edit: edited[api.DeleteRoleOutput](func(_ *store.Tx, i *identity) error { return withoutPolicies(i) }),
+	})
+}
+
+// ListInstanceProfilesForRole answers that a role is in none: there are no
+// instance profiles yet. Tools ask before they delete a role.
+func (s *Service) ListInstanceProfilesForRole(ctx context.Context, call *authz.Call, in *api.ListInstanceProfilesForRoleInput) (*api.ListInstanceProfilesForRoleOutput, error) {
+	if _, err := s.lookup(ctx, call, roleKind, in.RoleName, nil); err != nil {
+		return nil, err
+	}
+	return &api.ListInstanceProfilesForRoleOutput{InstanceProfiles: []api.InstanceProfile{}}, nil
+}
+
+// principal finds out whether a principal that a policy names exists, and the
+// unique id of a user or role.
+func (s *Service) principal(ctx context.Context, p policy.PrincipalRef) (id string, ok bool, err error) {
+	var k kind
+	name := ""
+	switch p.Form {
+	case policy.EveryoneForm, policy.AccountForm, policy.ServiceForm, policy.FederatedUserForm:
+		return "", true, nil
+	case policy.UserForm:
+		k = userKind
+		_, name = pathAndName(p.Name)
+	case policy.RoleForm:
+		k = roleKind
+		_, name = pathAndName(p.Name)
+	case policy.SessionForm:
+		k = roleKind
+		path, _ := pathAndName(p.Name)
+		name = path[1 : len(path)-1]
+	default:
+		return "", false, nil
+	}
+	var found *identity
+	err = s.Store.View(ctx, func(r store.Reader) error {
+		var err error
+		found, err = s.find(r, p.Account, k, name)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if p.Form == policy.SessionForm {
+		return "", true, nil
+	}
+	return found.ID, found.ARN == p.Name, nil
+}
