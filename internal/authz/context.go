@@ -79,8 +79,10 @@ func (x callContext) Values(key string) ([]string, bool) {
 		return nil, false
 	}
 	if tag, ok := strings.CutPrefix(name, "principaltag/"); ok {
-		value, ok := c.Principal.Tags[tag]
-		return []string{value}, ok
+		if value, tagged := c.Principal.Tags[tag]; tagged {
+			return []string{value}, true // "" is a tag's value too
+		}
+		return nil, false
 	}
 	if s := c.Principal.Session; s != nil {
 		switch name {

@@ -209,7 +209,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{
-		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New())},
+		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam}))},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
 		Directory:     s.iam,

@@ -1,0 +1,242 @@
+package sts
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	api "github.com/strongroom/strongroom/api/sts"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/policy"
+)
+
+const (
+	// usualRoleSession is how long a role session lasts, in seconds, unless it is
+	// told; chained ones last no longer.
+	usualRoleSession = 3_600
+	// maxSessionPolicy is the longest session policy, in characters, and
+	// maxSessionPolicies how many managed ones a session may have (IAM quotas).
+	maxSessionPolicy   = 2_048
+	maxSessionPolicies = 10
+	// maxPacked bounds what a token carries of policies, ARNs and tags, in bytes,
+	// so that it fits into a header.
+	maxPacked = 4_096
+)
+
+// AssumeRole gives temporary credentials of a role.
+func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.AssumeRoleInput) (*api.AssumeRoleOutput, error) {
+	caller := &call.Principal
+	if caller.Type == policy.Root {
+		return nil, awserr.New(authz.ErrDenied.Code, "Roles may not be assumed by root accounts.")
+	}
+	role, err := s.Sessions.Role(ctx, in.RoleArn)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
+	}
+	tags, err := sessionTags(caller, in)
+	if err != nil {
+		return nil, err
+	}
+	identity := in.SourceIdentity
+	if caller.Session != nil && caller.Session.SourceIdentity != "" {
+		if identity != "" && identity != caller.Session.SourceIdentity {
+			return nil, denied(call, "sts:SetSourceIdentity", in.RoleArn)
+		}
+		identity = caller.Session.SourceIdentity
+	}
+	if err := mayAssume(ctx, call, role, in, tags, identity); err != nil {
+		return nil, err
+	}
+	call.Audit.Resource(role.Account, "AWS::IAM::Role", role.ARN)
+	if in.SerialNumber != "" || in.TokenCode != "" {
+		return nil, errMFA
+	}
+	if in.ProvidedContexts != nil {
+		return nil, awserr.New("UnsupportedOperationException", "Strongroom does not support ProvidedContexts yet.")
+	}
+	seconds, err := duration(caller, role, in.DurationSeconds)
+	if err != nil {
+		return nil, err
+	}
+	spec := authz.SessionSpec{
+		Type: policy.AssumedRole, Account: role.Account, ID: role.ID, Name: in.RoleSessionName,
+		Policy: in.Policy, Tags: tags.values, TransitiveTags: tags.transitive, SourceIdentity: identity,
+	}
+	for _, p := range in.PolicyArns {
+		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
+	}
+	packed, err := s.checkPolicies(ctx, &spec)
+	if err != nil {
+		return nil, err
+	}
+	spec.Issued, spec.Expires = lifetime(call, seconds)
+	credentials, err := s.issue(spec)
+	if err != nil {
+		return nil, err
+	}
+	return &api.AssumeRoleOutput{
+		Credentials: credentials,
+		AssumedRoleUser: &api.AssumedRoleUser{
+			AssumedRoleId: role.ID + ":" + in.RoleSessionName,
+			Arn:           "arn:" + call.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + in.RoleSessionName,
+		},
+		PackedPolicySize: packed,
+		SourceIdentity:   identity,
+	}, nil
+}
+
+// denied is the answer to whoever may not, and about what is not there: it tells
+// nothing of either.
+func denied(call *authz.Call, action, on string) error {
+	return awserr.Newf(authz.ErrDenied.Code, "User: %s is not authorized to perform: %s on resource: %s", call.Principal.ARN, action, on)
+}
+
+// mayAssume asks for everything that the request wants of the role.
+func mayAssume(ctx context.Context, call *authz.Call, role *authz.Role, in *api.AssumeRoleInput, tags *tagSet, identity string) error {
+	c := conditions{"sts:rolesessionname": {in.RoleSessionName}}
+	c.set("sts:externalid", in.ExternalId)
+	c.set("sts:sourceidentity", identity)
+	if in.DurationSeconds != nil {
+		c.set("sts:durationseconds", strconv.Itoa(int(*in.DurationSeconds)))
+	}
+	for _, t := range in.Tags {
+		c["aws:requesttag/"+strings.ToLower(t.Key)] = []string{t.Value}
+		c["aws:tagkeys"] = append(c["aws:tagkeys"], t.Key)
+	}
+	if len(in.TransitiveTagKeys) > 0 {
+		c["sts:transitivetagkeys"] = in.TransitiveTagKeys
+	}
+	for key, value := range role.Tags {
+		c["aws:resourcetag/"+key] = []string{value}
+		c["iam:resourcetag/"+key] = []string{value}
+	}
+	actions := []string{"sts:AssumeRole"}
+	if len(tags.values) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if identity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for _, action := range actions {
+		err := call.Authorize(ctx, authz.Access{
+			Action: action, Resource: role.ARN, ResourceAccount: role.Account, Policy: role.Trust, Context: c,
+		})
+		if errors.Is(err, authz.ErrDenied) {
+			return denied(call, action, role.ARN)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conditions are the condition keys that a request answers, in lower case.
+type conditions map[string][]string
+
+// Values implements [policy.Context].
+func (c conditions) Values(key string) ([]string, bool) {
+	values, ok := c[key]
+	return values, ok
+}
+
+func (c conditions) set(key, value string) {
+	if value != "" {
+		c[key] = []string{value}
+	}
+}
+
+// tagSet is the session tags of a new session, by their keys in lower case.
+type tagSet struct {
+	values     map[string]string
+	transitive []string
+}
+
+// sessionTags returns the tags that the request gives and those that the caller's
+// session hands on.
+func sessionTags(caller *authz.Principal, in *api.AssumeRoleInput) (*tagSet, error) {
+	set := &tagSet{values: map[string]string{}}
+	for _, t := range in.Tags {
+		key := strings.ToLower(t.Key)
+		if _, twice := set.values[key]; twice {
+			return nil, awserr.New("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		}
+		set.values[key] = t.Value
+	}
+	for _, name := range in.TransitiveTagKeys {
+		key := strings.ToLower(name)
+		if _, given := set.values[key]; !given {
+			return nil, awserr.New("InvalidParameterValue", "The specified transitive tag key must be included in the requested tags.")
+		}
+		set.transitive = append(set.transitive, key)
+	}
+	if caller.Session == nil {
+		return set, nil
+	}
+	for _, key := range caller.Session.TransitiveTags {
+		if _, given := set.values[key]; given {
+			return nil, awserr.New("InvalidParameterValue", "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
+		set.values[key] = caller.Tags[key]
+		set.transitive = append(set.transitive, key)
+	}
+	return set, nil
+}
+
+// duration returns how long the session lasts, in seconds.
+func duration(caller *authz.Principal, role *authz.Role, asked *int32) (int32, error) {
+	switch {
+	case asked == nil:
+		return usualRoleSession, nil
+	case caller.Type == policy.AssumedRole && *asked > usualRoleSession:
+		return 0, awserr.Validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
+	case *asked > int32(role.MaxSession.Seconds()):
+		return 0, awserr.Validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	return *asked, nil
+}
+
+// checkPolicies checks what limits the session, and returns how much of the room
+// for policies and tags it takes, in percent; nil for a session without either.
+func (s *Service) checkPolicies(ctx context.Context, spec *authz.SessionSpec) (*int32, error) {
+	if spec.Policy != "" {
+		if utf8.RuneCountInString(spec.Policy) > maxSessionPolicy {
+			return nil, awserr.Validationf("1 validation error detected: Value '%s' at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", spec.Policy, maxSessionPolicy)
+		}
+		_, err := policy.Parse([]byte(spec.Policy), policy.SessionPolicy)
+		var syntax *policy.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, api.MalformedPolicyDocumentException(syntax.Error())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(spec.PolicyARNs) > maxSessionPolicies {
+		return nil, awserr.Validationf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionPolicies)
+	}
+	packed := len(spec.Policy)
+	for _, arn := range spec.PolicyARNs {
+		packed += len(arn)
+	}
+	for key, value := range spec.Tags {
+		packed += len(key) + len(value)
+	}
+	if packed == 0 {
+		return nil, nil
+	}
+	percent := int32((packed*100 + maxPacked - 1) / maxPacked)
+	if percent > 100 {
+		return nil, api.PackedPolicyTooLargeException("The policies and tags of the session take " + strconv.Itoa(int(percent)) + "% of the room for them.")
+	}
+	if err := s.Sessions.CheckSessionPolicies(ctx, spec.Account, spec.PolicyARNs); err != nil {
+		return nil, err
+	}
+	return &percent, nil
+}
