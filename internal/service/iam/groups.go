@@ -85,10 +85,7 @@ func (s *Service) ListGroups(ctx context.Context, call *authz.Call, in *api.List
 
 // UpdateGroup renames a group or moves it to another path.
 func (s *Service) UpdateGroup(ctx context.Context, call *authz.Call, in *api.UpdateGroupInput) (*api.UpdateGroupOutput, error) {
-	return changeIdentity(ctx, s, call, identityChange[*api.UpdateGroupOutput]{
-		kind: groupKind, name: in.GroupName,
-		edit: edited[api.UpdateGroupOutput](s.rename(call, in.NewGroupName, in.NewPath)),
-	})
+	return renameIdentity[api.UpdateGroupOutput](ctx, s, call, groupKind, in.GroupName, in.NewGroupName, in.NewPath)
 }
 
 // DeleteGroup deletes a group that has neither users nor policies.

@@ -103,7 +103,7 @@ type identityChange[T any] struct {
 	// conditions are those that the request answers.
 	conditions conditions
 	// check looks at the parameters, after the authorisation; may be nil.
-	check func() error
+	check func(i *identity) error
 	// edit changes the record; it runs inside the commit and may run twice.
 	edit func(tx *store.Tx, i *identity) (T, error)
 	// delete deletes the record instead of writing it.
@@ -120,7 +120,7 @@ func changeIdentity[T any](ctx context.Context, s *Service, call *authz.Call, c 
 			return none, err
 		}
 		if c.check != nil {
-			if err := c.check(); err != nil {
+			if err := c.check(before); err != nil {
 				return none, err
 			}
 		}

@@ -183,3 +183,22 @@ func TestRenamedUserStaysWhoItIs(t *testing.T) {
 	}
 	admin.iam("GetUser", "UserName", "alice").fails(404, "NoSuchEntity", "The user with name alice cannot be found.")
 }
+
+// TestRenameNeedsBothNames: whoever may change one path cannot move users out of
+// it, or into it.
+func TestRenameNeedsBothNames(t *testing.T) {
+	admin := root(t, strongroomtest.Start(t))
+	keeper := admin.newUser("keeper", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:Update*","Resource":"`+accountARN+`*/low/*"}]}`)
+	admin.iam("CreateUser", "UserName", "alice", "Path", "/low/").ok()
+	admin.iam("CreateGroup", "GroupName", "staff", "Path", "/low/").ok()
+	keeper.iam("UpdateUser", "UserName", "alice", "NewUserName", "alicia").ok()
+	keeper.iam("UpdateUser", "UserName", "alicia", "NewPath", "/high/").fails(403, "AccessDenied", "iam:UpdateUser on resource: "+accountARN+"user/high/alicia")
+	keeper.iam("UpdateGroup", "GroupName", "staff", "NewPath", "/high/").fails(403, "AccessDenied", "iam:UpdateGroup on resource: "+accountARN+"group/high/staff")
+	keeper.iam("UpdateUser", "UserName", "keeper", "NewPath", "/low/").fails(403, "AccessDenied", "iam:UpdateUser on resource: "+accountARN+"user/keeper")
+	admin.iam("UpdateGroup", "GroupName", "staff", "NewGroupName", "crew", "NewPath", "/high/").ok()
+	if got := admin.iam("GetGroup", "GroupName", "crew").ok().value("Arn"); got != accountARN+"group/high/crew" {
+		t.Errorf("the group is %s", got)
+	}
+	admin.iam("CreateGroup", "GroupName", "other").ok()
+	admin.iam("UpdateGroup", "GroupName", "other", "NewGroupName", "CREW").fails(409, "EntityAlreadyExists", "Group with name CREW already exists.")
+}

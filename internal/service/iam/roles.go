@@ -133,7 +133,7 @@ func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, call *authz.Call, 
 	var trust roleRecord
 	return changeIdentity(ctx, s, call, identityChange[*api.UpdateAssumeRolePolicyOutput]{
 		kind: roleKind, name: in.RoleName,
-		check: func() error { return s.setTrust(ctx, &trust, in.PolicyDocument) },
+		check: func(*identity) error { return s.setTrust(ctx, &trust, in.PolicyDocument) },
 		edit: edited[api.UpdateAssumeRolePolicyOutput](func(_ *store.Tx, i *identity) error {
 			i.Role.Trust, i.Role.TrustIDs = trust.Trust, trust.TrustIDs
 			return nil

@@ -129,26 +129,34 @@ func (s *Service) listed(ctx context.Context, call *authz.Call, k kind, prefix, 
 // UpdateUser renames a user or moves it to another path. It stays who it is: what
 // names its unique id holds on, what names its ARN does not.
 func (s *Service) UpdateUser(ctx context.Context, call *authz.Call, in *api.UpdateUserInput) (*api.UpdateUserOutput, error) {
-	return changeIdentity(ctx, s, call, identityChange[*api.UpdateUserOutput]{
-		kind: userKind, name: in.UserName,
-		edit: edited[api.UpdateUserOutput](s.rename(call, in.NewUserName, in.NewPath)),
-	})
+	return renameIdentity[api.UpdateUserOutput](ctx, s, call, userKind, in.UserName, in.NewUserName, in.NewPath)
 }
 
-// rename gives an identity another name, another path, or both.
-func (s *Service) rename(call *authz.Call, name, path string) func(*store.Tx, *identity) error {
-	return func(tx *store.Tx, i *identity) error {
-		if name != "" {
-			if err := nameFree(tx, scopeOf(call.Principal.Account), i.Kind, name, i.ID); err != nil {
-				return err
-			}
-			i.Name = name
+// renameIdentity gives an identity another name, another path, or both. The
+// permission is needed on what it was and on what it becomes (IAM User Guide,
+// "Rename or change the path of an IAM user").
+func renameIdentity[T any](ctx context.Context, s *Service, call *authz.Call, k kind, name, newName, newPath string) (*T, error) {
+	becomes := func(i *identity) (name, path string) {
+		name, path = i.Name, i.Path
+		if newName != "" {
+			name = newName
 		}
-		if path != "" {
-			i.Path = path
+		if newPath != "" {
+			path = newPath
 		}
-		return nil
+		return name, path
 	}
+	return changeIdentity(ctx, s, call, identityChange[*T]{
+		kind: k, name: name,
+		check: func(i *identity) error {
+			name, path := becomes(i)
+			return s.authorize(ctx, call, "", s.arn(call.Principal.Account, string(k), path, name), resourceTags(i.Tags))
+		},
+		edit: edited[T](func(tx *store.Tx, i *identity) error {
+			i.Name, i.Path = becomes(i)
+			return nameFree(tx, scopeOf(call.Principal.Account), k, i.Name, i.ID)
+		}),
+	})
 }
 
 // DeleteUser deletes a user that has nothing left.
