@@ -9,7 +9,8 @@ import (
 
 // Session is what temporary credentials say of whoever uses them.
 type Session struct {
-	// Name is the session name of an assumed role; empty for other sessions.
+	// Name is the session name of an assumed role and the name of a federated
+	// user; empty for other sessions.
 	Name            string
 	Issued, Expires time.Time
 	// Policy is the session's own policy; nil for none. PolicyARNs are managed
@@ -42,12 +43,13 @@ type Role struct {
 
 // SessionSpec is a session that is to be made.
 type SessionSpec struct {
-	// Type is policy.AssumedRole, policy.User or policy.Root.
+	// Type is policy.AssumedRole, policy.FederatedUser, policy.User or policy.Root.
 	Type    policy.PrincipalType
 	Account string
-	// ID is the unique id of the role or user; empty for the root.
+	// ID is the unique id of the role, or of the user whose rights the session
+	// has; empty for the root's.
 	ID string
-	// Name is the role session's name.
+	// Name is the role session's, or the federated user's.
 	Name            string
 	Issued, Expires time.Time
 	// Policy is the text of the session's own policy; empty for none.

@@ -106,10 +106,21 @@ func (s *Service) Policies(ctx context.Context, p *authz.Principal, set *policy.
 			return err
 		}
 	}
-	if p.Type != policy.User && p.Type != policy.AssumedRole {
+	var id string
+	switch p.Type {
+	case policy.User, policy.AssumedRole:
+		id, _, _ = strings.Cut(p.ID, ":")
+	case policy.FederatedUser:
+		// Those of the user that it comes from. The root's have no other bounds
+		// than the session's policies.
+		if id = p.Session.Issuer.ID; id == "" {
+			all := s.aws[s.arn("aws", "policy", "/", "AdministratorAccess")].compiled
+			set.Identity = append(set.Identity, policy.Source{Name: all.arn, Document: all.identity})
+			return nil
+		}
+	default:
 		return nil
 	}
-	id, _, _ := strings.Cut(p.ID, ":")
 	i, err := s.identities.Get(ctx, scopeOf(p.Account), id)
 	if isNotFound(err) {
 		// Deleted since the call was authenticated: an empty list of service
@@ -159,8 +170,11 @@ func (s *Service) addIdentity(ctx context.Context, i *compiledIdentity, account 
 }
 
 // sessionPolicies adds what limits a session. A managed policy that was deleted
-// since allows nothing.
+// since allows nothing, and a federated user is given nothing but by policies.
 func (s *Service) sessionPolicies(ctx context.Context, p *authz.Principal, set *policy.Policies) error {
+	if p.Type == policy.FederatedUser {
+		set.Session = []policy.Source{}
+	}
 	if p.Session.Policy != nil {
 		set.Session = append(set.Session, *p.Session.Policy)
 	}

@@ -148,6 +148,9 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 		facts.Issuer = authz.Issuer{Type: "IAMUser", ID: p.ID, ARN: p.ARN, Account: p.Account, Name: p.UserName}
 		return p, err
 	}
+	if t.Type == policy.FederatedUser {
+		return s.federated(ctx, id, t, facts)
+	}
 	role, err := s.identities.Get(ctx, scopeOf(t.Account), t.ID)
 	if isNotFound(err) {
 		return authz.Principal{}, gateway.ErrUnknownKey
@@ -170,6 +173,30 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 		},
 		AccessKeyID: id,
 		Tags:        tags,
+		Session:     facts,
+	}, nil
+}
+
+// federated returns the federated user of a session. Its tags are the session's
+// alone.
+func (s *Service) federated(ctx context.Context, id string, t *sessionToken, facts *authz.Session) (authz.Principal, error) {
+	by := Root(s.Partition, t.Account, id)
+	facts.Issuer = authz.Issuer{Type: "Root", ARN: by.ARN, Account: t.Account}
+	if t.ID != "" {
+		var err error
+		if by, err = s.user(ctx, t.Account, t.ID, id); err != nil {
+			return authz.Principal{}, err
+		}
+		facts.Issuer = authz.Issuer{Type: "IAMUser", ID: by.ID, ARN: by.ARN, Account: t.Account, Name: by.UserName}
+	}
+	return authz.Principal{
+		Principal: policy.Principal{
+			Type: policy.FederatedUser, Account: t.Account,
+			ARN: "arn:" + s.Partition + ":sts::" + t.Account + ":federated-user/" + t.Name,
+			ID:  t.Account + ":" + t.Name,
+		},
+		AccessKeyID: id,
+		Tags:        t.Tags,
 		Session:     facts,
 	}, nil
 }

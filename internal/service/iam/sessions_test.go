@@ -266,3 +266,42 @@ func TestGetAccessKeyInfo(t *testing.T) {
 	carol.query("sts", "GetAccessKeyInfo", "AccessKeyId", carol.id).fails(403, "AccessDenied", "sts:GetAccessKeyInfo")
 	admin.query("sts", "GetAccessKeyInfo", "AccessKeyId", "AKIAAAAAAAAAAAAAAAAA").fails(400, "ValidationError", "not known")
 }
+
+// TestGetFederationToken: what both the user and the session's policies allow.
+func TestGetFederationToken(t *testing.T) {
+	admin := root(t, strongroomtest.Start(t))
+	key := admin.newKey("")
+	alice := admin.newUser("alice", allow("kms:Encrypt", "kms:DescribeKey", "sts:GetFederationToken"))
+	made := alice.query("sts", "GetFederationToken", "Name", "guest", "Policy", allow("kms:Encrypt", "kms:Decrypt", "sts:*", "iam:*"))
+	guest := alice.session(made)
+	const arn = "arn:aws:sts::000000000000:federated-user/guest"
+	who := guest.query("sts", "GetCallerIdentity").ok()
+	if who.value("Arn") != arn || who.value("UserId") != "000000000000:guest" || made.value("Arn") != arn || made.value("FederatedUserId") != "000000000000:guest" {
+		t.Errorf("the guest is %s\nmade as %s", who.body, made.body)
+	}
+	sealed := guest.encrypt(key).ok().member("CiphertextBlob")
+	guest.describe(key).fails(400, "AccessDeniedException", "no session policy allows the kms:DescribeKey action")
+	guest.kms("Decrypt", map[string]any{"CiphertextBlob": sealed}).fails(400, "AccessDeniedException", "no identity-based policy allows the kms:Decrypt action")
+	guest.iam("ListUsers").fails(403, "InvalidClientTokenId", "")
+	guest.query("sts", "GetFederationToken", "Name", "more").fails(403, "AccessDenied", "Cannot call GetFederationToken with session credentials")
+	guest.assume().fails(403, "AccessDenied", "sts:AssumeRole")
+
+	// Without policies there is nothing.
+	bare := alice.session(alice.query("sts", "GetFederationToken", "Name", "bare"))
+	bare.encrypt(key).fails(400, "AccessDeniedException", "no session policy")
+	alice.query("sts", "GetFederationToken", "Name", "guest", "Tags.member.1.Key", "a", "Tags.member.1.Value", "1").
+		fails(403, "AccessDenied", "sts:TagSession on resource: "+arn)
+	admin.newUser("bob", "").query("sts", "GetFederationToken", "Name", "guest").fails(403, "AccessDenied", "sts:GetFederationToken on resource: "+arn)
+
+	// The root's guest may what the session's policies allow.
+	second := admin.session(admin.query("sts", "GetFederationToken", "Name", "second", "PolicyArns.member.1.arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"))
+	second.describe(key).ok()
+	second.encrypt(key).fails(400, "AccessDeniedException", "no session policy")
+
+	// The user's rights are those of now, and the guest goes with the user.
+	admin.iam("DeleteUserPolicy", "UserName", "alice", "PolicyName", "p").ok()
+	guest.encrypt(key).fails(400, "AccessDeniedException", "no identity-based policy")
+	admin.iam("DeleteAccessKey", "UserName", "alice", "AccessKeyId", alice.id).ok()
+	admin.iam("DeleteUser", "UserName", "alice").ok()
+	guest.encrypt(key).fails(400, "UnrecognizedClientException", "invalid")
+}

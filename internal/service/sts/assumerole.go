@@ -32,6 +32,9 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 	if caller.Type == policy.Root {
 		return nil, awserr.New(authz.ErrDenied.Code, "Roles may not be assumed by root accounts.")
 	}
+	if caller.Type == policy.FederatedUser {
+		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
+	}
 	role, err := s.Sessions.Role(ctx, in.RoleArn)
 	if err != nil {
 		return nil, err
@@ -152,6 +155,8 @@ func (c conditions) set(key, value string) {
 	}
 }
 
+var errDuplicateTags = awserr.New("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+
 // tagSet is the session tags of a new session, by their keys in lower case.
 type tagSet struct {
 	values     map[string]string
@@ -165,7 +170,7 @@ func sessionTags(caller *authz.Principal, in *api.AssumeRoleInput) (*tagSet, err
 	for _, t := range in.Tags {
 		key := strings.ToLower(t.Key)
 		if _, twice := set.values[key]; twice {
-			return nil, awserr.New("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+			return nil, errDuplicateTags
 		}
 		set.values[key] = t.Value
 	}
