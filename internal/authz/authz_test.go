@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -252,7 +253,7 @@ func TestDerive(t *testing.T) {
 	if want := []string{"x.us-east-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com"}; !slices.Equal(child.Via, want) || len(parent.Via) != 1 {
 		t.Errorf("Via %q of a parent's %q", child.Via, parent.Via)
 	}
-	if child.RequestID != "r2" || child.Principal != parent.Principal || child.Action != "kms:Decrypt" || !child.Time.Equal(parent.Time) {
+	if child.RequestID != "r2" || !reflect.DeepEqual(child.Principal, parent.Principal) || child.Action != "kms:Decrypt" || !child.Time.Equal(parent.Time) {
 		t.Errorf("%+v", child)
 	}
 }

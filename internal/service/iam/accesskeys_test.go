@@ -190,14 +190,21 @@ func TestExists(t *testing.T) {
 	s, _ := newService(t)
 	for _, test := range []struct {
 		form policy.PrincipalForm
+		name string
 		want bool
 	}{
-		{policy.EveryoneForm, true}, {policy.AccountForm, true}, {policy.ServiceForm, true},
-		{policy.UserForm, false}, {policy.RoleForm, false}, {policy.SessionForm, false}, {policy.FederatedUserForm, false},
-		{policy.UniqueIDForm, false}, {policy.FederatedForm, false}, {policy.CanonicalUserForm, false},
+		{policy.EveryoneForm, "*", true}, {policy.AccountForm, "111122223333", true},
+		{policy.ServiceForm, "logs.us-east-1.amazonaws.com", true},
+		{policy.UserForm, "arn:aws:iam::111122223333:user/nobody", false},
+		{policy.RoleForm, "arn:aws:iam::111122223333:role/none", false},
+		{policy.SessionForm, "arn:aws:sts::111122223333:assumed-role/none/s", false},
+		{policy.SessionForm, "", false},
+		{policy.UniqueIDForm, "AIDAEXAMPLE", false}, {policy.FederatedForm, "example.com", false},
+		{policy.CanonicalUserForm, "0", false},
 	} {
-		if got, err := s.Exists(t.Context(), policy.PrincipalRef{Form: test.form}); got != test.want || err != nil {
-			t.Errorf("form %d: %v, %v", test.form, got, err)
+		ref := policy.PrincipalRef{Form: test.form, Name: test.name, Account: "111122223333"}
+		if got, err := s.Exists(t.Context(), ref); got != test.want || err != nil {
+			t.Errorf("%s: %v, %v", test.name, got, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	api "github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/internal/authz"
@@ -175,7 +176,9 @@ func (s *Service) principal(ctx context.Context, p policy.PrincipalRef) (id stri
 	case policy.SessionForm:
 		k = roleKind
 		path, _ := pathAndName(p.Name)
-		name = path[1 : len(path)-1]
+		if name = strings.Trim(path, "/"); name == "" {
+			return "", false, nil
+		}
 	default:
 		return "", false, nil
 	}

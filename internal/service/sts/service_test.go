@@ -12,7 +12,7 @@ import (
 func TestGetCallerIdentity(t *testing.T) {
 	call := &authz.Call{Principal: authz.Principal{Principal: policy.Principal{
 		Type: policy.AssumedRole, Account: "111122223333", ARN: "arn:aws:sts::111122223333:assumed-role/r/s", ID: "AROAEXAMPLE:s"}}}
-	out, err := New().GetCallerIdentity(t.Context(), call, &api.GetCallerIdentityInput{})
+	out, err := New(Config{}).GetCallerIdentity(t.Context(), call, &api.GetCallerIdentityInput{})
 	if err != nil || out.Account != "111122223333" || out.Arn != "arn:aws:sts::111122223333:assumed-role/r/s" || out.UserId != "AROAEXAMPLE:s" {
 		t.Errorf("%+v, %v", out, err)
 	}
