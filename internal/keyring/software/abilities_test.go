@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/emmansun/gmsm/sm2"
+
 	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/secret"
 )
@@ -19,6 +21,8 @@ func messageFor(algorithm keyring.Algorithm, form keyring.Form) secret.Bytes {
 	switch {
 	case form == keyring.ExternalMu, form == keyring.Digest && algorithm == keyring.Ed25519PHSHA512:
 		return bytes.Repeat([]byte{0x5a}, 64)
+	case form == keyring.Digest && algorithm == keyring.SM2DSA:
+		return bytes.Repeat([]byte{0x5a}, 32)
 	case form == keyring.Digest && hashOf(algorithm) != 0:
 		return bytes.Repeat([]byte{0x5a}, hashOf(algorithm).Size())
 	}
@@ -143,10 +147,14 @@ func TestDigestsOfOtherLengths(t *testing.T) {
 }
 
 // TestAlteredSignatures flips bits of and cuts every kind of signature, at each byte
-// where there are few and at samples where there are hundreds.
+// where there are few and at samples where there are hundreds. Of RSA, 2,048 bits
+// stand for all.
 func TestAlteredSignatures(t *testing.T) {
 	r, keys := asymmetric()
 	for _, s := range specs {
+		if rsaFiles[s.spec] > 2048 {
+			continue
+		}
 		for _, a := range s.signs {
 			for _, form := range a.forms {
 				message := messageFor(a.algorithm, form)
@@ -162,7 +170,7 @@ func TestAlteredSignatures(t *testing.T) {
 				}
 				step := 1
 				if len(signature) > 100 {
-					step = len(signature)/12 + 1
+					step = len(signature)/8 + 1
 				}
 				for i := 0; i < len(signature); i += step {
 					flipped := bytes.Clone(signature)
@@ -252,6 +260,37 @@ func TestOAEPLimits(t *testing.T) {
 			if _, err := r.EncryptAsymmetric(ctx, keys[spec], algorithm, make(secret.Bytes, limit+1)); err != keyring.ErrMessageSize {
 				t.Errorf("%s %s: %d bytes: %v", spec, algorithm, limit+1, err)
 			}
+		}
+	}
+}
+
+// TestAlteredSM2Ciphertexts: every cut one, every flipped bit, and forms that KMS
+// does not have are refused.
+func TestAlteredSM2Ciphertexts(t *testing.T) {
+	r, keys := asymmetric()
+	key := keys[keyring.SM2]
+	blob, err := r.EncryptAsymmetric(ctx, key, keyring.SM2PKE, []byte("plaintext"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := sm2.ASN1Ciphertext2Plain(blob, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := [][]byte{nil, plain, append(bytes.Clone(blob), 0), {0x30, 0}, bytes.Repeat([]byte{0xff}, 200)}
+	for i := range blob {
+		flipped := bytes.Clone(blob)
+		flipped[i] ^= 1 << (i % 8)
+		bad = append(bad, flipped, blob[:i])
+	}
+	for _, blob := range bad {
+		if plaintext, err := r.DecryptAsymmetric(ctx, key, keyring.SM2PKE, blob); err != keyring.ErrInvalidCiphertext || plaintext != nil {
+			t.Errorf("%x: %d bytes, %v", blob, len(plaintext), err)
+		}
+	}
+	for size, want := range map[int]error{0: keyring.ErrMessageSize, 1024: nil, 1025: keyring.ErrMessageSize} {
+		if _, err := r.EncryptAsymmetric(ctx, key, keyring.SM2PKE, make(secret.Bytes, size)); err != want {
+			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
 }
@@ -435,7 +474,7 @@ func mustPublic(t *testing.T, spec keyring.Spec) []byte {
 // length, algorithm and curve is refused.
 func TestEncodedPublicKeysOfOwnASN1(t *testing.T) {
 	_, keys := asymmetric()
-	own := []keyring.Spec{keyring.Secp256k1, keyring.MLDSA44, keyring.MLDSA65, keyring.MLDSA87, keyring.MLKEM512, keyring.MLKEM768, keyring.MLKEM1024}
+	own := []keyring.Spec{keyring.Secp256k1, keyring.SM2, keyring.MLDSA44, keyring.MLDSA65, keyring.MLDSA87, keyring.MLKEM512, keyring.MLKEM768, keyring.MLKEM1024}
 	for _, spec := range own {
 		public := keys[spec].Current.Public
 		for other := range keys {

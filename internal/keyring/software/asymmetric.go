@@ -159,12 +159,12 @@ func (r *Ring) fresh(ctx context.Context, k *kind, use func(material secret.Byte
 	if k.slowMake {
 		return r.making.do(ctx, work)
 	}
-	return r.place(ctx, k, work)
+	return r.place(ctx, k.slowPrivate, work)
 }
 
-// place runs what uses a key of that kind, in a lane if that is expensive.
-func (r *Ring) place(ctx context.Context, k *kind, work func() error) error {
-	if k.slowUse {
+// place runs what uses a key, in a lane if that is slow.
+func (r *Ring) place(ctx context.Context, slow bool, work func() error) error {
+	if slow {
 		return r.using.do(ctx, work)
 	}
 	return work()
@@ -177,7 +177,7 @@ func withPrivate[A any](ctx context.Context, r *Ring, key *keyring.KeyRef, use f
 	if k == nil {
 		return unsupported("key spec", string(key.Current.Spec))
 	}
-	return r.place(ctx, k, func() (err error) {
+	return r.place(ctx, k.slowPrivate, func() (err error) {
 		secret.Do(func() {
 			var parsed any
 			if parsed, err = r.private(key, k); err == nil {
@@ -194,7 +194,7 @@ func withPublic[A any](ctx context.Context, r *Ring, key *keyring.KeyRef, use fu
 	if k == nil || k.public == nil {
 		return unsupported("public keys of spec", string(key.Current.Spec))
 	}
-	return r.place(ctx, k, func() error {
+	return r.place(ctx, k.slowPublic, func() error {
 		parsed, err := r.public(key, k)
 		if err != nil {
 			return err

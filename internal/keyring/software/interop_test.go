@@ -88,6 +88,7 @@ var opensslSignature = map[keyring.Algorithm][]string{
 	keyring.ECDSASHA256: {"-sha256"},
 	keyring.ECDSASHA384: {"-sha384"},
 	keyring.ECDSASHA512: {"-sha512"},
+	keyring.SM2DSA:      {"-sm3", "-sigopt", "distid:1234567812345678"},
 }
 
 // TestOpenSSLVerifiesOurSignatures, with the public keys as they are answered.
@@ -187,6 +188,39 @@ func TestOAEPWithOpenSSL(t *testing.T) {
 				t.Errorf("%s %s: %v", spec, algorithm, err)
 			}
 		}
+	}
+}
+
+func TestSM2EncryptionWithOpenSSL(t *testing.T) {
+	o := newOpenSSL(t)
+	r := newRing(t, Config{})
+	m, err := r.Generate(ctx, uuidA, keyring.SM2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keyring.KeyRef{KeyID: uuidA, Current: m}
+	parsed, err := r.private(&key, &kindSM2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := parsed.(exporter).pkcs8()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := r.EncryptAsymmetric(ctx, key, keyring.SM2PKE, []byte("for openssl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := o.run("pkeyutl", "-decrypt", "-keyform", "DER", "-inkey", o.write("private", private), "-in", o.write("blob", blob))
+	if err != nil || string(out) != "for openssl" {
+		t.Errorf("openssl decrypts to %q, %v", out, err)
+	}
+	out, err = o.run("pkeyutl", "-encrypt", "-pubin", "-keyform", "DER", "-inkey", o.write("public", m.Public), "-in", o.write("plain", []byte("from openssl")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plaintext, err := r.DecryptAsymmetric(ctx, key, keyring.SM2PKE, out); err != nil || string(plaintext) != "from openssl" {
+		t.Errorf("%q, %v", []byte(plaintext), err)
 	}
 }
 

@@ -49,6 +49,7 @@ var specs = []struct {
 	{spec: keyring.Ed25519, signs: []ability{
 		{keyring.Ed25519SHA512, []keyring.Form{keyring.Raw}}, {keyring.Ed25519PHSHA512, []keyring.Form{keyring.Digest}},
 	}, exports: true, spki: 44, pkcs8: 48},
+	{spec: keyring.SM2, signs: []ability{{keyring.SM2DSA, hashed}}, encrypts: []keyring.Algorithm{keyring.SM2PKE}, agrees: true, exports: true, spki: 91, pkcs8: 150},
 	{spec: keyring.HMAC224, mac: keyring.HMACSHA224},
 	{spec: keyring.HMAC256, mac: keyring.HMACSHA256},
 	{spec: keyring.HMAC384, mac: keyring.HMACSHA384},

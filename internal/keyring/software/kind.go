@@ -16,8 +16,9 @@ type kind struct {
 	private func(material secret.Bytes) (privateKey, error)
 	// public parses a SubjectPublicKeyInfo; nil for MAC keys, which have none.
 	public func(spki []byte) (any, error)
-	// slowMake and slowUse send making keys and using them into a lane.
-	slowMake, slowUse bool
+	// What is slow waits for a place in a lane: making keys, private operations,
+	// public ones.
+	slowMake, slowPrivate, slowPublic bool
 }
 
 // privateKey is a parsed private or MAC key. What it can do is in the interfaces
@@ -78,6 +79,8 @@ func kindOf(spec keyring.Spec) *kind {
 		return &kindSecp256k1
 	case keyring.Ed25519:
 		return &kindEd25519
+	case keyring.SM2:
+		return &kindSM2
 	case keyring.HMAC224:
 		return &kindHMAC224
 	case keyring.HMAC256:

@@ -28,6 +28,9 @@ func TestLanesAreBounded(t *testing.T) {
 			if _, err := r.Generate(gone, uuidA, keyring.RSA2048); !errors.Is(err, keyring.ErrBusy) {
 				t.Errorf("Generate with a full lane: %v", err)
 			}
+			if err := r.Verify(gone, slow, keyring.ECDSASHA512, keyring.Raw, []byte("m"), []byte("x")); !errors.Is(err, keyring.ErrBusy) {
+				t.Errorf("Verify with a full lane: %v", err)
+			}
 			if _, _, err := r.GeneratePair(gone, keyring.RSA4096); !errors.Is(err, keyring.ErrBusy) {
 				t.Errorf("GeneratePair with a full lane: %v", err)
 			}

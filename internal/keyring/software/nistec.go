@@ -42,7 +42,8 @@ func nistKind(curve elliptic.Curve, oid asn1.ObjectIdentifier, algorithm keyring
 			}
 			return &nistPublic{key, algorithm}, nil
 		},
-		slowUse: curve == elliptic.P521(),
+		slowPrivate: curve == elliptic.P521(),
+		slowPublic:  curve == elliptic.P521(),
 	}
 }
 

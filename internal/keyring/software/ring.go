@@ -24,10 +24,10 @@
 // # Randomness and FIPS 140-3
 //
 // Symmetric material, MAC keys, seeds (Ed25519, ML-DSA, ML-KEM), secp256k1 scalars
-// and salts come from the reader in [Config]. RSA and NIST-curve keys, nonces and
-// the randomness of signatures and encapsulations come from the random generator
-// of Go's FIPS module, which the standard library takes and no other. In FIPS mode
-// crypto/rand, the default reader, is that generator too.
+// and salts come from the reader in [Config]. RSA, NIST-curve and SM2 keys, nonces and
+// the randomness of signatures and encapsulations come from crypto/rand or
+// straight from the random generator of Go's FIPS module. In FIPS mode crypto/rand,
+// the default reader, is that generator too.
 //
 // AES, GCM, SHA-2, HMAC, RSA, ECDSA, ECDH, Ed25519 and ML-KEM-768/1024 are the
 // module's. HKDF is crypto/hkdf, except that Expand, always of one block, is
@@ -39,8 +39,8 @@
 //
 // Outside the module: secp256k1 (decred), ML-DSA (filippo.io/mldsa, the standard
 // library's implementation ahead of the release that has it; and our own
-// verification of a µ that the caller computed, for which it has no function) and
-// ML-KEM-512 (circl). RSAES_OAEP_SHA_1 uses the module with a hash that is not
+// verification of a µ that the caller computed, for which it has no function),
+// ML-KEM-512 (circl) and SM2 with SM3 (gmsm). RSAES_OAEP_SHA_1 uses the module with a hash that is not
 // approved.
 //
 // # Side channels
@@ -52,9 +52,9 @@
 //
 // # Bounded work
 //
-// Making RSA keys, and whatever RSA_4096 and ECC_NIST_P521 keys do, takes
-// milliseconds to seconds of a processor and waits for one of a few places
-// (Config.Places), so that it cannot starve everything else.
+// Making RSA keys, private operations of RSA_4096 and whatever ECC_NIST_P521 keys
+// do take milliseconds to seconds of a processor and wait for one of a few places
+// (Config.Places), so that they cannot starve everything else.
 package software
 
 import (
@@ -91,8 +91,8 @@ type Config struct {
 	// about 10 KB, an ML_DSA_87 key 100 KB.
 	ParsedKeys int
 	// Places bounds how many RSA keys are made at once and, apart from them, how
-	// many operations of RSA_4096 and ECC_NIST_P521 keys run at once; if 0, one for
-	// every two processors. What finds no place waits, so that however many of
+	// many private operations of RSA_4096 keys and operations of ECC_NIST_P521 keys
+	// run at once; if 0, one for every two processors. What finds no place waits, so that however many of
 	// these are asked for, symmetric operations are not held up.
 	Places int
 }

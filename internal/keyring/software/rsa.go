@@ -50,8 +50,8 @@ func rsaKind(bits int) kind {
 			}
 			return &rsaPublic{key}, nil
 		},
-		slowMake: true,
-		slowUse:  bits > 3072,
+		slowMake:    true,
+		slowPrivate: bits > 3072,
 	}
 }
 

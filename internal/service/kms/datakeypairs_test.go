@@ -108,7 +108,7 @@ func TestGenerateDataKeyPairRefusals(t *testing.T) {
 }
 
 // TestPairSpecs: what the model calls a DataKeyPairSpec is what the table makes
-// pairs of, and SM2.
+// pairs of.
 func TestPairSpecs(t *testing.T) {
 	var pairs []string
 	for i := range keySpecs {
@@ -120,7 +120,7 @@ func TestPairSpecs(t *testing.T) {
 		api.DataKeyPairSpecRsa2048, api.DataKeyPairSpecRsa3072, api.DataKeyPairSpecRsa4096,
 		api.DataKeyPairSpecEccNistP256, api.DataKeyPairSpecEccNistP384, api.DataKeyPairSpecEccNistP521,
 		api.DataKeyPairSpecEccSecgP256k1, api.DataKeyPairSpecEccNistEdwards25519,
-		api.DataKeyPairSpecMlKem512, api.DataKeyPairSpecMlKem768, api.DataKeyPairSpecMlKem1024,
+		api.DataKeyPairSpecMlKem512, api.DataKeyPairSpecMlKem768, api.DataKeyPairSpecMlKem1024, api.DataKeyPairSpecSm2,
 	}
 	if !slices.EqualFunc(pairs, want, func(a string, b api.DataKeyPairSpec) bool { return a == string(b) }) {
 		t.Errorf("%v, want %v", pairs, want)

@@ -34,7 +34,7 @@ func digestSize(algorithm string) int {
 	switch {
 	case algorithm == mldsaShake256:
 		return muSize
-	case strings.HasSuffix(algorithm, "_SHA_256"):
+	case algorithm == sm2DSA, strings.HasSuffix(algorithm, "_SHA_256"):
 		return 32
 	case strings.HasSuffix(algorithm, "_SHA_384"):
 		return 48

@@ -41,6 +41,7 @@ type regions uint8
 const (
 	everywhere regions = iota
 	outsideChina
+	inChina
 )
 
 var (
@@ -89,6 +90,11 @@ var keySpecs = []keySpec{
 	{spec: api.KeySpecMlKem512, family: asymmetricKey, usages: mlkemUsages, pair: true, where: outsideChina},
 	{spec: api.KeySpecMlKem768, family: asymmetricKey, usages: mlkemUsages, pair: true, where: outsideChina},
 	{spec: api.KeySpecMlKem1024, family: asymmetricKey, usages: mlkemUsages, pair: true, where: outsideChina},
+	{spec: api.KeySpecSm2, family: asymmetricKey, usages: []usage{
+		{api.KeyUsageTypeEncryptDecrypt, []string{sm2PKE}},
+		{api.KeyUsageTypeSignVerify, []string{sm2DSA}},
+		{api.KeyUsageTypeKeyAgreement, []string{"ECDH"}},
+	}, pair: true, where: inChina},
 	{spec: api.KeySpecHmac224, family: hmacKey, usages: hmacUsages("HMAC_SHA_224")},
 	{spec: api.KeySpecHmac256, family: hmacKey, usages: hmacUsages("HMAC_SHA_256")},
 	{spec: api.KeySpecHmac384, family: hmacKey, usages: hmacUsages("HMAC_SHA_384")},
@@ -102,6 +108,8 @@ const (
 	ed25519PH        = "ED25519_PH_SHA_512"
 	ed25519Pure      = "ED25519_SHA_512"
 	mldsaShake256    = "ML_DSA_SHAKE_256"
+	sm2PKE           = "SM2PKE"
+	sm2DSA           = "SM2DSA"
 )
 
 func specOf(spec api.KeySpec) *keySpec {
@@ -126,11 +134,16 @@ func (s *keySpec) algorithms(u api.KeyUsageType) []string {
 
 // in reports whether a Region has keys of this spec.
 func (s *keySpec) in(region string) bool {
-	return s.where == everywhere || !strings.HasPrefix(region, "cn-")
+	china := strings.HasPrefix(region, "cn-")
+	return s.where == everywhere || s.where == inChina == china
 }
 
-// longestPlaintext is how many bytes RSA-OAEP takes (RFC 8017 §7.1.1).
+// longestPlaintext is how many bytes an asymmetric key encrypts: for RSA-OAEP what
+// RFC 8017 §7.1.1 leaves, for SM2 what KMS says.
 func (s *keySpec) longestPlaintext(algorithm string) int {
+	if algorithm == sm2PKE {
+		return 1024
+	}
 	hash := 32
 	if algorithm == oaepSHA1 {
 		hash = 20

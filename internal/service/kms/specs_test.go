@@ -9,8 +9,7 @@ import (
 	api "github.com/strongroom/strongroom/api/kms"
 )
 
-// specTable is kms.md §5, with the ML-KEM specs that are newer than it and without
-// SM2, whose keys there are in China alone.
+// specTable is kms.md §5, with the ML-KEM specs that are newer than it.
 const specTable = `
 SYMMETRIC_DEFAULT | ENCRYPT_DECRYPT | SYMMETRIC_DEFAULT
 RSA_2048 RSA_3072 RSA_4096 | ENCRYPT_DECRYPT | RSAES_OAEP_SHA_1 RSAES_OAEP_SHA_256
@@ -26,7 +25,10 @@ ML_KEM_512 ML_KEM_768 ML_KEM_1024 | ENCAPSULATE_DECAPSULATE | ML_KEM
 HMAC_224 | GENERATE_VERIFY_MAC | HMAC_SHA_224
 HMAC_256 | GENERATE_VERIFY_MAC | HMAC_SHA_256
 HMAC_384 | GENERATE_VERIFY_MAC | HMAC_SHA_384
-HMAC_512 | GENERATE_VERIFY_MAC | HMAC_SHA_512`
+HMAC_512 | GENERATE_VERIFY_MAC | HMAC_SHA_512
+SM2 | ENCRYPT_DECRYPT | SM2PKE
+SM2 | SIGN_VERIFY | SM2DSA
+SM2 | KEY_AGREEMENT | ECDH`
 
 // specRow is a spec and usage of the table with its algorithms.
 type specRow struct {
@@ -80,9 +82,10 @@ func TestLongestPlaintexts(t *testing.T) {
 	}
 }
 
-// slowSpecs take seconds to make; what is tried with every spec takes RSA_2048 for
-// them, and TestLargeRSAKeys takes them themselves.
-var slowSpecs = []string{"RSA_3072", "RSA_4096"}
+// heldBack are the specs that what is tried with every spec leaves out: two take
+// seconds to make, and TestLargeRSAKeys tries them; one is for China alone, and
+// TestSM2 tries it.
+var heldBack = []string{"RSA_3072", "RSA_4096", "SM2"}
 
 // listNames are the members of KeyMetadata of which a key has exactly one.
 var listNames = map[string]string{
@@ -93,7 +96,7 @@ var listNames = map[string]string{
 func TestCreateKeyOfEverySpec(t *testing.T) {
 	h := newHarness(t)
 	for _, row := range specRows() {
-		if slices.Contains(slowSpecs, row.spec) {
+		if slices.Contains(heldBack, row.spec) {
 			continue
 		}
 		made := h.key(m{"KeySpec": row.spec, "KeyUsage": row.usage})
@@ -125,6 +128,9 @@ func TestCreateKeyRefusals(t *testing.T) {
 	}
 	for i := range keySpecs {
 		spec := string(keySpecs[i].spec)
+		if spec == "SM2" {
+			continue
+		}
 		if spec != "SYMMETRIC_DEFAULT" {
 			h.fails(root, "CreateKey", m{"KeySpec": spec}, "ValidationException",
 				"You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
@@ -144,12 +150,13 @@ func TestCreateKeyRefusals(t *testing.T) {
 	}
 }
 
-// TestRegionsOfSpecs: China has no ML-KEM.
+// TestRegionsOfSpecs: China has SM2 and no ML-KEM.
 func TestRegionsOfSpecs(t *testing.T) {
 	for i := range keySpecs {
 		spec := &keySpecs[i]
-		if !spec.in("us-east-1") || spec.in("cn-north-1") == strings.HasPrefix(string(spec.spec), "ML_KEM") {
-			t.Errorf("%s: in us-east-1 %v, in cn-north-1 %v", spec.spec, spec.in("us-east-1"), spec.in("cn-north-1"))
+		in, outside := !strings.HasPrefix(string(spec.spec), "ML_KEM"), spec.spec != api.KeySpecSm2
+		if spec.in("cn-north-1") != in || spec.in("us-east-1") != outside {
+			t.Errorf("%s: in cn-north-1 %v, in us-east-1 %v", spec.spec, spec.in("cn-north-1"), spec.in("us-east-1"))
 		}
 	}
 }
