@@ -44,7 +44,7 @@ type Config struct {
 	// Log must be set.
 	Log *slog.Logger
 	// Ready tells whether the server can serve; if nil, it always can.
-	Ready func() error
+	Ready func(ctx context.Context) error
 	// Local answers requests for paths under /_strongroom/, which are no AWS
 	// calls; if nil, there are none.
 	Local func(req *wire.Request, resp *wire.Response) bool
@@ -67,7 +67,7 @@ func New(cfg Config) *Gateway {
 
 // Serve answers one request.
 func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Response) {
-	if g.serveLocal(req, resp) {
+	if g.serveLocal(ctx, req, resp) {
 		return
 	}
 	id, err := newUUID(g.Rand)
@@ -141,7 +141,7 @@ func newUUID(rand io.Reader) (string, error) {
 }
 
 // serveLocal answers what is no AWS call: health, and what Config.Local does.
-func (g *Gateway) serveLocal(req *wire.Request, resp *wire.Response) bool {
+func (g *Gateway) serveLocal(ctx context.Context, req *wire.Request, resp *wire.Response) bool {
 	switch req.Target {
 	case "/healthz":
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -154,7 +154,7 @@ func (g *Gateway) serveLocal(req *wire.Request, resp *wire.Response) bool {
 			return false
 		}
 		if g.Ready != nil {
-			if err := g.Ready(); err != nil {
+			if err := g.Ready(ctx); err != nil {
 				plain(resp, http.StatusServiceUnavailable, "not ready: "+readyText(err)+"\n")
 				return true
 			}

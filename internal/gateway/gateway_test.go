@@ -467,7 +467,7 @@ func TestRefusalsAreSaidTogether(t *testing.T) {
 func TestHealth(t *testing.T) {
 	h := newHarness(t)
 	var ready error
-	h.gateway.Ready = func() error { return ready }
+	h.gateway.Ready = func(context.Context) error { return ready }
 	for _, test := range []struct {
 		method, target string
 		ready          error

@@ -120,11 +120,20 @@ func openStore(log *slog.Logger, dir string) (store.Backend, error) {
 	case errors.Is(err, store.ErrLocked):
 		return nil, problem(fmt.Sprintf("another process has the data folder %s open", dir),
 			"Stop it first, or choose another folder with --data.", err)
+	case errors.Is(err, store.ErrFull):
+		return nil, fullDisk(dir, err)
 	case errors.Is(err, store.ErrNewerFormat):
 		return nil, problem(fmt.Sprintf("the data folder %s was written by a newer version of Strongroom", dir),
 			"Start that version, or a newer one.", err)
 	}
 	return backend, err
+}
+
+// fullDisk is the problem of a folder that cannot be opened or made for want of
+// space.
+func fullDisk(dir string, err error) error {
+	return problem(fmt.Sprintf("there is too little space for the data folder %s", dir),
+		"Make space there (df -h "+dir+" shows how much there is) and start again, or choose another folder with --data.", err)
 }
 
 func (f *folder) create(ctx context.Context, cfg *Config) error {

@@ -189,7 +189,11 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	s.iam = iam.New(iam.Config{
 		Store: s.store, Secrets: secrets, Tokens: tokens, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
 	})
-	if _, err := ensureCredentials(ctx, s.iam, s.cfg.DataDir, s.cfg.Account, s.cfg.Regions[0]); err != nil {
+	_, err = ensureCredentials(ctx, s.iam, s.cfg.DataDir, s.cfg.Account, s.cfg.Regions[0])
+	if errors.Is(err, store.ErrFull) {
+		err = fullDisk(s.cfg.DataDir, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand()})
@@ -217,6 +221,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Clock:         s.clock,
 		Rand:          s.cfg.rand(),
 		Log:           s.cfg.Log,
+		Ready:         s.store.Ready,
 	}
 	if s.cfg.Dev {
 		tools := &devTools{clock: s.clock, reset: s.reset}
@@ -254,6 +259,9 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.stop = stop
 	if s.admin, err = s.listenAdmin(); err != nil {
 		return err
+	}
+	if err := s.store.Ready(background); err != nil {
+		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)
 	}
 	s.background.Go(func() { s.kms.Run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })

@@ -283,6 +283,31 @@ func TestRefusedStarts(t *testing.T) {
 
 // TestShutdownFinishesWhatIsUnderWay: every request that is answered at all is
 // answered whole.
+func TestReadyzAsksTheStore(t *testing.T) {
+	s := mustStart(t, config(t, filepath.Join(t.TempDir(), "data")))
+	ask := func() (int, string) {
+		resp, err := http.Get(s.URL() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	if status, body := ask(); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := ask(); status != 503 || body != "not ready: the store has stopped\n" {
+		t.Errorf("after the store has stopped: %d %s", status, body)
+	}
+}
+
 func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	cfg := config(t, t.TempDir()+"/data")
 	cfg.Dev = true

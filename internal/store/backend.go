@@ -28,6 +28,10 @@ type Backend interface {
 	// what was acknowledged before it. The caller closes it.
 	Snapshot(ctx context.Context) (Snapshot, error)
 
+	// Ready returns nil when a commit could begin now: ErrFull when there is too
+	// little space, and why after a failed Commit. It waits for no commit.
+	Ready(ctx context.Context) error
+
 	// Prepare is called before each Commit, by the goroutine that will commit.
 	// base is the epoch of the state that the commit builds upon. It returns
 	// ErrConflict when the stored epoch is another, and ErrFull when there is too

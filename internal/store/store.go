@@ -182,6 +182,18 @@ func (s *Store) stop(reason error) error {
 	return nil
 }
 
+// Ready returns nil when the store takes on calls that are to be made durable, and
+// otherwise what they are refused with: ErrFull or ErrStopped.
+func (s *Store) Ready(ctx context.Context) error {
+	s.mu.Lock()
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped != nil {
+		return stopped
+	}
+	return s.backend.Ready(ctx)
+}
+
 // Epoch returns the epoch of the last durable state.
 func (s *Store) Epoch() uint64 { return s.epoch.Load() }
 

@@ -27,15 +27,28 @@ func (b *Backend) Prepare(_ context.Context, base uint64) error {
 	if epoch != base {
 		return fmt.Errorf("%w: the folder is at epoch %d, the commit builds upon %d", store.ErrConflict, epoch, base)
 	}
-	usage, err := b.cfg.FS.GetDiskUsage(b.cfg.Dir)
+	return b.cfg.room(b.cfg.Reserve)
+}
+
+// Ready implements store.Backend. It takes no lock that a commit holds.
+func (b *Backend) Ready(context.Context) error {
+	if err := b.failure.get(); err != nil {
+		return err
+	}
+	return b.cfg.room(b.cfg.Reserve)
+}
+
+// room returns store.ErrFull when less than need bytes are free.
+func (c *Config) room(need uint64) error {
+	usage, err := c.FS.GetDiskUsage(c.Dir)
 	switch {
 	case errors.Is(err, vfs.ErrUnsupported):
 		return nil
 	case err != nil:
 		return fmt.Errorf("pebble: asking for free space: %w", err)
-	case usage.AvailBytes < b.cfg.Reserve:
-		return fmt.Errorf("%w: %d bytes are free at %s and %d are held in reserve",
-			store.ErrFull, usage.AvailBytes, b.cfg.Dir, b.cfg.Reserve)
+	case usage.AvailBytes < need:
+		return fmt.Errorf("%w: %d MiB are free at %s and %d MiB are needed",
+			store.ErrFull, usage.AvailBytes>>20, c.Dir, need>>20)
 	}
 	return nil
 }

@@ -145,6 +145,11 @@ func (s smallFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 
 func TestAFullDisk(t *testing.T) {
 	disk := smallFS{vfs.NewMem(), new(atomic.Uint64)}
+	disk.free.Store(249)
+	if _, err := pebble.Open(pebble.Config{Dir: "data", FS: disk, Reserve: 1000, Log: quiet}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Open with 249 bytes free: %v, want ErrFull", err)
+	}
+	disk.free.Store(250)
 	b := open(t, pebble.Config{FS: disk, Reserve: 1000})
 	defer b.Close()
 	s := storetest.Open(t, b)
@@ -157,12 +162,19 @@ func TestAFullDisk(t *testing.T) {
 		if err := s.Append(ctx, []byte("x")); !errors.Is(err, store.ErrFull) {
 			t.Errorf("Append with %d bytes free: %v, want ErrFull", free, err)
 		}
+		if err := s.Ready(ctx); !errors.Is(err, store.ErrFull) {
+			t.Errorf("Ready with %d bytes free: %v, want ErrFull", free, err)
+		}
 	}
 	disk.free.Store(1000)
 	if _, err := change(ctx, s, 1, true); err != nil {
 		t.Errorf("Update when there is space again: %v", err)
 	}
+	must(t, s.Ready(ctx))
 	must(t, s.Close())
+	if err := s.Ready(ctx); !errors.Is(err, store.ErrStopped) {
+		t.Errorf("Ready when closed: %v, want ErrStopped", err)
+	}
 }
 
 // TestDamagedFiles flips bytes of every table file: a read returns what was

@@ -49,7 +49,9 @@ type Config struct {
 	// Reserve is the free space, in bytes, below which commits are refused with
 	// store.ErrFull; if 0, 256 MiB. It must leave room for merging files in the
 	// background, which needs space before it frees some: a delete is refused
-	// like any other commit. A file system that can't tell its free space is not
+	// like any other commit. With less than a quarter of it free the folder is not
+	// opened either, because opening writes, and what it cannot write ends the
+	// process. A file system that can't tell its free space is not
 	// watched.
 	Reserve uint64
 
@@ -95,7 +97,8 @@ type Backend struct {
 var _ store.Backend = (*Backend)(nil)
 
 // Open opens a folder, or makes it. It returns store.ErrLocked when another
-// process has it open, store.ErrNewerFormat when a newer Strongroom wrote it, and
+// process has it open, store.ErrFull when there is no room for what opening it
+// writes, store.ErrNewerFormat when a newer Strongroom wrote it, and
 // store.ErrCorrupt when it can't be read back.
 func Open(cfg Config) (_ *Backend, err error) {
 	if cfg.Dir == "" {
@@ -128,6 +131,9 @@ func Open(cfg Config) (_ *Backend, err error) {
 			err = errors.Join(err, b.lock.Close())
 		}
 	}()
+	if err = cfg.room(cfg.Reserve / 4); err != nil {
+		return nil, err
+	}
 	if b.db, err = openDB(cfg.Dir, b.options()); err != nil {
 		return nil, fmt.Errorf("pebble: opening %s: %w", cfg.Dir, corruption(err))
 	}
