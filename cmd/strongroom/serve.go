@@ -34,7 +34,7 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `The first start makes the data folder, the root of its keys and the account's access key. When the server can serve, it prints one line on stdout: "strongroom: ready on " and its URL. SIGTERM and SIGINT finish what is under way; a second one ends the process at once.
+	return `The first start makes the data folder, the root of its keys and the account's access key. When the server can serve, it prints one line on stdout: "strongroom: ready on " and its URL. SIGTERM and SIGINT finish what is under way; SIGINT after that ends the process at once.
 
 Every flag is also an environment variable, as named below, and a line of the config file: "listen = 127.0.0.1:4566". The flag wins over the variable, the variable over the line.
 
@@ -58,12 +58,19 @@ const gcPercent = 400
 // errSecondSignal ends the process at once.
 var errSecondSignal = errors.New("stopped at once by a second signal; what was under way may not be finished")
 
+// insists tells whether a signal that is not the first means "at once". SIGINT
+// does: somebody presses Ctrl-C again. A second SIGTERM may well be the first one
+// again, sent to the process and then to its group, as timeout(1) does; and what
+// it stops ends within shutdownGrace.
+func insists(signal os.Signal) bool { return signal == os.Interrupt }
+
 // Run implements the command.
 func (c *serveCmd) Run(a *app) error {
 	log, err := c.logger(a)
 	if err != nil {
 		return a.origins.explain(err)
 	}
+	slog.SetDefault(log) // for the last words of a store that fails
 	cfg := c.config(log)
 	if err := cfg.Validate(); err != nil {
 		return a.origins.explain(err)
@@ -155,17 +162,21 @@ func startUp(a *app, cfg server.Config, signals <-chan os.Signal) (running, erro
 	case <-signals:
 	}
 	cancel()
-	select {
-	case o := <-started:
-		switch {
-		case o.err == nil:
-			return nil, shutDown(o.s, signals)
-		case errors.Is(o.err, context.Canceled):
-			return nil, nil
+	for {
+		select {
+		case o := <-started:
+			switch {
+			case o.err == nil:
+				return nil, shutDown(o.s, signals)
+			case errors.Is(o.err, context.Canceled):
+				return nil, nil
+			}
+			return nil, o.err
+		case signal := <-signals:
+			if insists(signal) {
+				return nil, errSecondSignal
+			}
 		}
-		return nil, o.err
-	case <-signals:
-		return nil, errSecondSignal
 	}
 }
 
@@ -175,17 +186,21 @@ func shutDown(s running, signals <-chan os.Signal) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if errors.Is(err, context.DeadlineExceeded) {
-			return &problem{
-				what: fmt.Sprintf("what was under way did not finish within %s, and was broken off: %v", shutdownGrace, err),
-				hint: "nothing that was acknowledged is lost; the next start goes on from there",
+	for {
+		select {
+		case err := <-done:
+			if errors.Is(err, context.DeadlineExceeded) {
+				return &problem{
+					what: fmt.Sprintf("what was under way did not finish within %s, and was broken off: %v", shutdownGrace, err),
+					hint: "nothing that was acknowledged is lost; the next start goes on from there",
+				}
+			}
+			return err
+		case signal := <-signals:
+			if insists(signal) {
+				return errSecondSignal
 			}
 		}
-		return err
-	case <-signals:
-		return errSecondSignal
 	}
 }
 

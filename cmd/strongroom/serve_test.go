@@ -132,6 +132,15 @@ func TestSignals(t *testing.T) {
 			change: func(s *session, server *scripted) {
 				server.shutdown = func(context.Context) error { s.sent <- os.Interrupt; <-block; return nil }
 			}},
+		{name: "the first again while it finishes", signal: true, code: 0, stdout: ready,
+			change: func(s *session, server *scripted) {
+				server.shutdown = func(context.Context) error {
+					for range cap(s.sent) + 1 { // so that one has been taken
+						s.sent <- syscall.SIGTERM
+					}
+					return nil
+				}
+			}},
 		{name: "does not finish", signal: true, code: 1, stdout: ready, says: "did not finish within 25s",
 			change: func(_ *session, server *scripted) {
 				server.shutdown = func(context.Context) error { return context.DeadlineExceeded }
@@ -166,6 +175,16 @@ func TestSignals(t *testing.T) {
 					s.sent <- os.Interrupt
 					<-ctx.Done()
 					return nil, errors.New("no such folder")
+				}
+			}},
+		{name: "the same twice during the start", code: 0,
+			start: func(s *session, _ *scripted) func(context.Context, server.Config) (running, error) {
+				return func(ctx context.Context, _ server.Config) (running, error) {
+					for range cap(s.sent) + 2 { // so that two have been taken
+						s.sent <- syscall.SIGTERM
+					}
+					<-ctx.Done()
+					return nil, ctx.Err()
 				}
 			}},
 		{name: "two during the start", code: 1, says: "second signal",

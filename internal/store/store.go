@@ -143,7 +143,8 @@ func New(cfg Config) (*Store, error) {
 
 // Exit logs why the process must not go on and ends it with status 1.
 func Exit(err error) {
-	slog.Error("the store failed; ending, so that nothing is acknowledged that may not be on disk", "error", err)
+	slog.Error("the store failed; ending, so that nothing is acknowledged that may not be on disk",
+		"error", err, "next", "check the disk (dmesg, df) and start again: what was acknowledged is there")
 	os.Exit(1)
 }
 
