@@ -85,11 +85,16 @@ func (g *Gateway) refuse(resp *wire.Response, r *routed, id string, err error) {
 }
 
 // render writes the answer to a call that fails. An error without a code of its
-// own becomes InternalFailure; what it was stands in the log under the request id.
+// own becomes InternalFailure, and what it was stands in the log under the request
+// id; or 503, as long as nothing can be made durable.
 func (g *Gateway) render(resp *wire.Response, r *routed, id string, err error) {
 	var refusal *awserr.Error
 	if !errors.As(err, &refusal) {
-		g.Log.Error("a call failed", "requestId", id, "operation", r.operation, "error", err)
+		if unavailable(err) {
+			g.outage.count(err)
+		} else {
+			g.Log.Error("a call failed", "requestId", id, "operation", r.operation, "error", err)
+		}
 		refusal = publicError(err)
 	}
 	resp.Status, resp.ContentType, resp.Body = wire.RenderError(r.protocol, r.namespace, refusal, id)

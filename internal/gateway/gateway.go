@@ -58,11 +58,13 @@ type Gateway struct {
 	Config
 	routes   router
 	refusals refusals
+	outage   outage
 }
 
 // New returns a gateway.
 func New(cfg Config) *Gateway {
-	return &Gateway{Config: cfg, routes: newRouter(cfg.Services), refusals: refusals{log: cfg.Log, clock: cfg.Clock}}
+	return &Gateway{Config: cfg, routes: newRouter(cfg.Services),
+		refusals: refusals{log: cfg.Log, clock: cfg.Clock}, outage: outage{log: cfg.Log, clock: cfg.Clock}}
 }
 
 // Serve answers one request.

@@ -447,6 +447,30 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
+// TestAfterTheDeadline: a call that has waited too long is answered with 503, and
+// the log says so once a minute.
+func TestAfterTheDeadline(t *testing.T) {
+	h := newHarness(t)
+	ended, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	for range 100 {
+		var resp wire.Response
+		h.gateway.Serve(ended, signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
+		if resp.Status != 503 || !strings.Contains(string(resp.Body), "ServiceUnavailableException") {
+			t.Fatalf("%d %s", resp.Status, resp.Body)
+		}
+	}
+	if text := h.log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deadline exceeded") {
+		t.Errorf("the log: %s", text)
+	}
+	h.clock.Advance(time.Minute)
+	var resp wire.Response
+	h.gateway.Serve(ended, signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
+	if text := h.log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "calls=100") {
+		t.Errorf("the log a minute later: %s", text)
+	}
+}
+
 // TestRefusalsAreSaidTogether: once a minute, whatever the number.
 func TestRefusalsAreSaidTogether(t *testing.T) {
 	h := newHarness(t)

@@ -78,7 +78,7 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Serv
 	}
 	refusal := asRefusal(err)
 	if recordErr := g.Store.Append(ctx, g.record(p, call, out, refusal)); recordErr != nil {
-		return nil, errors.Join(recordErr, dropCode(err))
+		return nil, unrecorded(recordErr, err)
 	}
 	return out, err
 }
@@ -167,7 +167,7 @@ func asRefusal(err error) *awserr.Error {
 // publicError is what a caller learns of an error that has no code of its own.
 // All of them may be retried.
 func publicError(err error) *awserr.Error {
-	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStopped) || errors.Is(err, store.ErrUnknown) {
+	if unavailable(err) {
 		return &awserr.Error{
 			Code:    "ServiceUnavailableException",
 			Message: "The service cannot make this request durable at the moment. Retry it.",
@@ -178,11 +178,23 @@ func publicError(err error) *awserr.Error {
 	return awserr.Internal()
 }
 
-// dropCode keeps what went wrong for the log and takes away the code: an answer
-// whose record could not be made durable is none.
-func dropCode(err error) error {
-	if err == nil {
-		return nil
+// unavailable tells whether a call failed because nothing can be made durable at
+// the moment, or because the wait for that took longer than a call may.
+func unavailable(err error) bool {
+	for _, reason := range []error{store.ErrFull, store.ErrStopped, store.ErrUnknown, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, reason) {
+			return true
+		}
 	}
-	return errors.New(err.Error())
+	return false
+}
+
+// unrecorded is the failure of a call whose record could not be made durable. What
+// the call itself came to is kept for the log and loses its code: an answer without
+// a record is none.
+func unrecorded(recordErr, err error) error {
+	if err == nil || err.Error() == recordErr.Error() {
+		return recordErr
+	}
+	return errors.Join(recordErr, errors.New(err.Error()))
 }

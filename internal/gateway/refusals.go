@@ -44,3 +44,29 @@ func (r *refusals) count(code string) {
 	r.said = now
 	clear(r.counts)
 }
+
+// outage says in the log, at most once a minute, that calls are answered with 503
+// and why: a log that grew with every call would be the next thing to fill the
+// disk.
+type outage struct {
+	log   *slog.Logger
+	clock clock.Clock
+
+	mu    sync.Mutex
+	calls int
+	said  time.Time
+}
+
+const outageEvery = time.Minute
+
+func (o *outage) count(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls++
+	now := o.clock.Now()
+	if now.Sub(o.said) < outageEvery && !now.Before(o.said) {
+		return
+	}
+	o.log.Error("calls cannot be made durable and are answered with 503", "calls", o.calls, "error", err)
+	o.said, o.calls = now, 0
+}
