@@ -130,6 +130,12 @@ func fromTool(req *wire.Request) error {
 	return nil
 }
 
+// farthest is how far the clock may be moved. Durations end at 292 years.
+const (
+	year     = 365 * 24 * time.Hour
+	farthest = 100 * year
+)
+
 func (d *devTools) moveClock(body []byte) error {
 	var in struct {
 		Advance string `json:"advance"`
@@ -140,6 +146,9 @@ func (d *devTools) moveClock(body []byte) error {
 	by, err := time.ParseDuration(in.Advance)
 	if err != nil {
 		return fmt.Errorf("advance: want a duration such as \"24h\": %w", err)
+	}
+	if moved := d.clock.Now().Add(by).Sub(machineClock.Now()); by.Abs() > farthest || moved.Abs() > farthest {
+		return fmt.Errorf("advance: want at most %d years away from the machine's clock", farthest/year)
 	}
 	d.clock.Advance(by)
 	return nil
@@ -169,7 +178,8 @@ type fault struct {
 const (
 	throttled        = "ThrottlingException"
 	throttledMessage = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
-	longestLatency   = time.Minute
+	// longestLatency leaves a delayed call time to succeed before its deadline.
+	longestLatency = callDeadline - time.Second
 )
 
 // setFaults replaces the faults; an empty list takes them away.

@@ -42,11 +42,12 @@ func TestDevEndpoints(t *testing.T) {
 		{"two values", "POST", clockPath, `{"advance":"1s"}{}`, tool, 400, "more than one JSON value"},
 		{"unknown member", "POST", clockPath, `{"advanced":"1s"}`, tool, 400, "advanced"},
 		{"no duration", "POST", clockPath, `{"advance":"a day"}`, tool, 400, "want a duration such as"},
+		{"farther than durations reach", "POST", clockPath, `{"advance":"2562047h"}`, tool, 400, "at most 100 years"},
 		{"no fault", "POST", faults, `{"faults":[{"operation":"Encrypt"}]}`, tool, 400, "faults[0]: want an error or a latency"},
 		{"rate", "POST", faults, `{"faults":[{"error":"E","rate":1.5}]}`, tool, 400, "faults[0].rate"},
 		{"count", "POST", faults, `{"faults":[{"error":"E","count":-1}]}`, tool, 400, "faults[0].count"},
 		{"status", "POST", faults, `{"faults":[{"error":"E","status":200}]}`, tool, 400, "faults[0].status"},
-		{"latency", "POST", faults, `{"faults":[{"latency":"2m"}]}`, tool, 400, "faults[0].latency"},
+		{"latency", "POST", faults, `{"faults":[{"latency":"5s"}]}`, tool, 400, "faults[0].latency"},
 		{"unknown member of a fault", "POST", faults, `{"faults":[{"err":"E"}]}`, tool, 400, "err"},
 	} {
 		resets := 0
