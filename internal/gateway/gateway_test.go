@@ -360,6 +360,27 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// TestRecordsSpellErrorsAsTheAnswer: a caller finds the code that it was shown.
+func TestRecordsSpellErrorsAsTheAnswer(t *testing.T) {
+	h := newHarness(t)
+	h.act = func(context.Context, *authz.Call, *input) (any, error) {
+		return nil, awserr.New("AccessDeniedException", "no")
+	}
+	for _, test := range []struct {
+		request *wire.Request
+		code    string
+	}{
+		{signed(queryRequest("Action=Who&Version=2011-06-15"), "sts", "eu-west-1"), "AccessDenied"},
+		{signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), "AccessDeniedException"},
+	} {
+		resp := h.serve(test.request)
+		records := h.taken()
+		if !strings.Contains(string(resp.Body), test.code) || len(records) != 1 || records[0]["errorCode"] != test.code {
+			t.Errorf("%s: answered %s, recorded %v", test.code, resp.Body, records)
+		}
+	}
+}
+
 // TestNoAnswerWithoutRecord: when the record cannot be made durable, neither a
 // success nor a refusal is answered.
 func TestNoAnswerWithoutRecord(t *testing.T) {

@@ -44,7 +44,7 @@ func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Err
 		r.RequestParameters = p.row.AuditRequest(nil, p.in)
 	}
 	if refusal != nil {
-		r.ErrorCode, r.ErrorMessage = refusal.Code, refusal.Message
+		r.ErrorCode, r.ErrorMessage = wire.ErrorCode(p.service.Protocol, refusal), refusal.Message
 	} else {
 		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)

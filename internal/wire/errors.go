@@ -24,12 +24,7 @@ func RenderError(p Protocol, xmlNamespace string, e *awserr.Error, requestID str
 }
 
 func renderQueryError(xmlNamespace string, e *awserr.Error, requestID string) (int, string, []byte) {
-	code, status := e.Code, e.HTTPStatus()
-	if e.QueryCode != "" {
-		code = e.QueryCode
-	} else if spelling, ok := querySpellings[e.Code]; ok {
-		code, status = spelling.code, spelling.status
-	}
+	code, status := querySpelling(e)
 	fault := "Sender"
 	if e.Fault == awserr.Server {
 		fault = "Receiver"
@@ -45,6 +40,25 @@ func renderQueryError(xmlNamespace string, e *awserr.Error, requestID string) (i
 	body = append(body, "</Error>"...)
 	body = AppendElement(body, "RequestId", requestID)
 	return status, ContentTypeXML, AppendEnd(body, "ErrorResponse")
+}
+
+// ErrorCode is the code that [RenderError] shows of e in that protocol.
+func ErrorCode(p Protocol, e *awserr.Error) string {
+	if p == AWSQuery {
+		code, _ := querySpelling(e)
+		return code
+	}
+	return e.Code
+}
+
+func querySpelling(e *awserr.Error) (code string, status int) {
+	if e.QueryCode != "" {
+		return e.QueryCode, e.HTTPStatus()
+	}
+	if spelling, ok := querySpellings[e.Code]; ok {
+		return spelling.code, spelling.status
+	}
+	return e.Code, e.HTTPStatus()
 }
 
 // querySpellings are the errors that every service may raise, under the names of
