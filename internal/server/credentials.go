@@ -53,6 +53,11 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
+	return syncFolder(dir)
+}
+
+// syncFolder puts the names in a folder on stable storage.
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

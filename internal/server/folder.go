@@ -78,7 +78,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 func claimFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := makeFolder(dir); err != nil {
 			return problem(fmt.Sprintf("the data folder %s cannot be made", dir), "Choose a folder that you may write to with --data.", err)
 		}
 		return nil
@@ -99,6 +99,28 @@ func claimFolder(dir string) error {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return problem(fmt.Sprintf("the data folder %s may be used by others (mode %04o)", dir, perm),
 			"chmod 700 "+dir, nil)
+	}
+	return nil
+}
+
+// makeFolder makes dir, and what is missing above it, so that a loss of power does
+// not take the whole folder away again: a new folder is on stable storage when the
+// folder that it is in is. Those that this user may not read are left to the system.
+func makeFolder(dir string) error {
+	made := []string{}
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range made {
+		if err := syncFolder(filepath.Dir(at)); err != nil && !errors.Is(err, os.ErrPermission) {
+			return err
+		}
 	}
 	return nil
 }
