@@ -104,7 +104,11 @@ func (c *verifyCmd) print(a *app, report admin.Report) error {
 				what += fmt.Sprintf("(eventID %s) ", fault.EventID)
 			}
 		}
-		return &problem{what: what + fault.Problem, hint: "keep the data folder as it is, and compare it with an export or a backup"}
+		hint := "keep the data folder as it is, and compare it with an export or a backup"
+		if c.File != "" {
+			hint = "keep the file as it is, and see whether the trail itself is whole: strongroom audit verify --data " + shellQuote(c.Data)
+		}
+		return &problem{what: what + fault.Problem, hint: hint}
 	}
 	if c.JSON {
 		return nil

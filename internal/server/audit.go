@@ -174,7 +174,8 @@ func verifyWith(opts admin.VerifyOptions, public ed25519.PublicKey) (keys []ed25
 	if len(opts.Checkpoint) > 0 {
 		checkpoint, err := journal.ParseCheckpoint(string(bytes.TrimSpace(opts.Checkpoint)))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, problem("--checkpoint does not hold a checkpoint",
+				`It is the text of "checkpoint" in the report of: strongroom audit verify --json`, err)
 		}
 		later = append(later, checkpoint)
 	}

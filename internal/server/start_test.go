@@ -283,6 +283,24 @@ func TestRefusedStarts(t *testing.T) {
 
 // TestShutdownFinishesWhatIsUnderWay: every request that is answered at all is
 // answered whole.
+func TestFolderBelowMissingOnes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b", "data")
+	mustStart(t, config(t, dir))
+	for _, at := range []string{dir, filepath.Dir(dir)} {
+		if info, err := os.Stat(at); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", at, info, err)
+		}
+	}
+}
+
+func TestCheckpointsThatAreNone(t *testing.T) {
+	_, _, err := verifyWith(admin.VerifyOptions{Checkpoint: []byte("{}\n")}, nil)
+	var p *Problem
+	if !errors.As(err, &p) || !strings.Contains(p.Hint(), "audit verify --json") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestReadyzAsksTheStore(t *testing.T) {
 	s := mustStart(t, config(t, filepath.Join(t.TempDir(), "data")))
 	ask := func() (int, string) {
