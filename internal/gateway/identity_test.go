@@ -36,11 +36,11 @@ func TestIdentityOfSessions(t *testing.T) {
 			},
 		},
 	}
-	if got := identityOf(call); !reflect.DeepEqual(got, want) {
+	if got := call.Identity(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	call.Principal.Session = nil
-	if got := identityOf(call); got.SessionContext != nil {
+	if got := call.Identity(); got.SessionContext != nil {
 		t.Errorf("long-term credentials have the session %+v", got.SessionContext)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/journal"
-	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
@@ -15,7 +14,7 @@ const usualRecord = 2048
 // one that is refused.
 func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
 	r := journal.Record{
-		UserIdentity:       identityOf(call),
+		UserIdentity:       call.Identity(),
 		EventTime:          call.Time,
 		EventSource:        p.service.EventSource,
 		EventName:          p.row.Name,
@@ -53,39 +52,6 @@ func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Err
 		r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
 	}
 	return r.AppendJSON(make([]byte, 0, usualRecord))
-}
-
-var identityTypes = map[policy.PrincipalType]string{
-	policy.Root:          "Root",
-	policy.User:          "IAMUser",
-	policy.AssumedRole:   "AssumedRole",
-	policy.FederatedUser: "FederatedUser",
-	policy.Service:       "AWSService",
-}
-
-func identityOf(call *authz.Call) journal.UserIdentity {
-	p := &call.Principal
-	id := journal.UserIdentity{
-		Type:        identityTypes[p.Type],
-		PrincipalID: p.ID,
-		ARN:         p.ARN,
-		AccountID:   p.Account,
-		AccessKeyID: p.AccessKeyID,
-		UserName:    p.UserName,
-	}
-	if s := p.Session; s != nil {
-		id.SessionContext = &journal.SessionContext{
-			CreationDate:   s.Issued,
-			SourceIdentity: s.SourceIdentity,
-			SessionIssuer: &journal.SessionIssuer{
-				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
-			},
-		}
-	}
-	if n := len(call.Via); n > 0 {
-		id.InvokedBy = call.Via[n-1]
-	}
-	return id
 }
 
 // withFields adds members to a JSON object; to none, it makes one. Without fields

@@ -122,7 +122,11 @@ func (x *keyContext) ofKey(name string) ([]string, bool) {
 	case "keyorigin":
 		return []string{string(k.Origin)}, true
 	case "multiregion":
-		return []string{strconv.FormatBool(strings.HasPrefix(k.ID, multiRegionPrefix))}, true
+		return []string{strconv.FormatBool(k.MultiRegion != nil)}, true
+	case "multiregionkeytype":
+		if k.MultiRegion != nil {
+			return []string{string(k.multiRegionType())}, true
+		}
 	}
 	return nil, false
 }

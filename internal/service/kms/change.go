@@ -34,6 +34,9 @@ type change[T any] struct {
 	// check looks at the parameters, after the authorisation and before the
 	// key's state; may be nil.
 	check func(k *key) error
+	// prepare does what needs the keyring, once the key's state is known to be
+	// right and outside of the commit; may be nil.
+	prepare func(k *key) error
 	// edit changes the record; it runs inside the commit and may run twice.
 	edit func(tx *store.Tx, k *key, record *keyRecord) (T, error)
 }
@@ -57,6 +60,11 @@ func changeKey[T any](ctx context.Context, s *Service, call *authz.Call, c chang
 		}
 		if refused := k.admits(c.group); refused != nil {
 			return none, refused
+		}
+		if c.prepare != nil {
+			if err := c.prepare(k.key); err != nil {
+				return none, err
+			}
 		}
 		return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (T, error) {
 			var none T

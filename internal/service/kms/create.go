@@ -33,31 +33,38 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		return nil, err
 	}
 	record.Tags = tags
-	if record.ID, err = s.newKeyID(); err != nil {
+	if record.ID, err = s.newKeyID(record.MultiRegion != nil); err != nil {
 		return nil, err
 	}
 	if record.Policy, err = s.newPolicy(ctx, call, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 		return nil, err
 	}
-	material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
-	if err != nil {
-		return nil, fromKeyring(err)
+	if record.Origin == api.OriginTypeAwsKms {
+		material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
+		if err != nil {
+			return nil, fromKeyring(err)
+		}
+		record.Materials = []generation{{Material: material}}
 	}
-	record.Materials = []keyring.Material{material}
 	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
 		k, err := newKey(record, call.Partition, 0)
 		if err != nil {
 			return nil, err
 		}
-		if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, record); err != nil {
-			return nil, err
-		}
-		if err := ownerRecords.Put(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account}); err != nil {
+		if err := putKey(tx, &record); err != nil {
 			return nil, err
 		}
 		call.Audit.Resource(k.Account, keyResource, k.ARN)
 		return &api.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 	})
+}
+
+// putKey writes a key that is new in its region.
+func putKey(tx *store.Tx, record *keyRecord) error {
+	if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
+		return err
+	}
+	return ownerRecords.Put(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account})
 }
 
 // newKeyRecord checks what kind of key is asked for, and describes it.
@@ -91,11 +98,14 @@ func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
 	if origin == "" {
 		origin = api.OriginTypeAwsKms
 	}
-	if origin != api.OriginTypeAwsKms || in.CustomKeyStoreId != "" || in.XksKeyId != "" {
-		return none, api.UnsupportedOperationException(fmt.Sprintf("Keys with origin %s, and keys in custom key stores, are not supported yet.", origin))
-	}
-	if in.MultiRegion != nil && *in.MultiRegion {
-		return none, api.UnsupportedOperationException("Multi-Region keys are not supported yet.")
+	state := api.KeyStateEnabled
+	switch {
+	case origin == api.OriginTypeExternal && row.importable():
+		state = api.KeyStatePendingImport
+	case origin == api.OriginTypeExternal:
+		return none, api.UnsupportedOperationException(fmt.Sprintf("KeySpec %s is not supported for origin EXTERNAL.", spec))
+	case origin != api.OriginTypeAwsKms || in.CustomKeyStoreId != "" || in.XksKeyId != "":
+		return none, api.UnsupportedOperationException("Keys in custom key stores are not supported yet.")
 	}
 	record := keyRecord{
 		Account: call.Principal.Account,
@@ -104,19 +114,26 @@ func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
 		Spec:    spec,
 		Usage:   use,
 		Origin:  origin,
-		State:   api.KeyStateEnabled,
+		State:   state,
 	}
 	if in.Description != nil {
 		record.Description = *in.Description
 	}
+	if in.MultiRegion != nil && *in.MultiRegion {
+		record.MultiRegion = &multiRegion{Primary: call.Region}
+	}
 	return record, nil
 }
 
-// newKeyID returns a random UUID (RFC 9562 §5.4).
-func (s *Service) newKeyID() (string, error) {
+// newKeyID returns a random UUID (RFC 9562 §5.4) or, for a multi-Region key, mrk-
+// and 32 random hex digits.
+func (s *Service) newKeyID(multiRegion bool) (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(s.Rand, b[:]); err != nil {
 		return "", err
+	}
+	if multiRegion {
+		return multiRegionPrefix + hex.EncodeToString(b[:]), nil
 	}
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
@@ -143,6 +160,9 @@ func createConditions(in *api.CreateKeyInput) conditionMap {
 		"bypasspolicylockoutsafetycheck": {boolText(in.BypassPolicyLockoutSafetyCheck)},
 	}
 	m["customermasterkeyusage"] = m["keyusage"]
+	if in.MultiRegion != nil && *in.MultiRegion {
+		m["multiregionkeytype"] = []string{string(api.MultiRegionKeyTypePrimary)}
+	}
 	m.addTags(in.Tags)
 	return m
 }

@@ -63,6 +63,9 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 	}, nil
 }
 
+// errIncorrectKey is the answer to the name of another key than the ciphertext's.
+var errIncorrectKey = api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
+
 // source is a ciphertext that Decrypt or ReEncrypt is asked to open.
 type source struct {
 	blob        []byte
@@ -104,7 +107,7 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 		return found{}, "", err
 	}
 	if named && k.ID != header.KeyID {
-		return found{}, "", api.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
+		return found{}, "", errIncorrectKey
 	}
 	return k, header.MaterialID, nil
 }
@@ -114,6 +117,9 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 // not name.
 func (s *Service) keyOfCiphertext(ctx context.Context, call *authz.Call, from *source, headerKeyID string) (k found, unnamed string, err error) {
 	if from.keyID != "" {
+		if headerKeyID != "" && namesElsewhere(call, from.keyID) {
+			return found{}, "", errIncorrectKey
+		}
 		k, err = s.find(ctx, call, from.keyID, keysAndAliases)
 		return k, "", err
 	}

@@ -18,7 +18,8 @@ const (
 )
 
 // ScheduleKeyDeletion starts the waiting period at whose end the worker deletes
-// the key, its aliases and its material for ever.
+// the key, its aliases and its material for ever. That of a multi-Region primary
+// key starts when its last replica is gone.
 func (s *Service) ScheduleKeyDeletion(ctx context.Context, call *authz.Call, in *api.ScheduleKeyDeletionInput) (*api.ScheduleKeyDeletionOutput, error) {
 	window := int32(longestWindow)
 	if in.PendingWindowInDays != nil {
@@ -35,17 +36,15 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, call *authz.Call, in 
 			return nil
 		},
 		edit: func(tx *store.Tx, k *key, record *keyRecord) (*api.ScheduleKeyDeletionOutput, error) {
-			date := call.Time.Add(time.Duration(window) * 24 * time.Hour).Truncate(time.Millisecond)
-			record.State = api.KeyStatePendingDeletion
-			record.DeletionDate = &date
 			record.PendingWindow = window
-			due := dueRecord{At: date, Account: k.Account, Key: k.ID, Task: deleteKey}
-			if err := dueRecords.Put(tx, regionScope(k.Region), due.id(), due); err != nil {
+			if record.hasReplicas() {
+				record.State = api.KeyStatePendingReplicaDeletion
+			} else if err := startWaiting(tx, record, call.Time); err != nil {
 				return nil, err
 			}
 			return &api.ScheduleKeyDeletionOutput{
 				KeyId:               k.ARN,
-				DeletionDate:        &date,
+				DeletionDate:        record.DeletionDate,
 				KeyState:            record.State,
 				PendingWindowInDays: &window,
 			}, nil
@@ -53,7 +52,17 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, call *authz.Call, in 
 	})
 }
 
-// CancelKeyDeletion ends the waiting period. The key is Disabled afterwards.
+// startWaiting starts a key's waiting period.
+func startWaiting(tx *store.Tx, record *keyRecord, now time.Time) error {
+	date := now.Add(time.Duration(record.PendingWindow) * 24 * time.Hour).Truncate(time.Millisecond)
+	record.State = api.KeyStatePendingDeletion
+	record.DeletionDate = &date
+	due := dueRecord{At: date, Account: record.Account, Key: record.ID, Task: deleteKey}
+	return dueRecords.Put(tx, regionScope(record.Region), due.id(), due)
+}
+
+// CancelKeyDeletion ends the waiting period. The key is Disabled afterwards, or
+// waits for material that is missing.
 func (s *Service) CancelKeyDeletion(ctx context.Context, call *authz.Call, in *api.CancelKeyDeletionInput) (*api.CancelKeyDeletionOutput, error) {
 	return changeKey(ctx, s, call, change[*api.CancelKeyDeletionOutput]{
 		keyID: in.KeyId,
@@ -61,11 +70,14 @@ func (s *Service) CancelKeyDeletion(ctx context.Context, call *authz.Call, in *a
 		edit: func(tx *store.Tx, k *key, record *keyRecord) (*api.CancelKeyDeletionOutput, error) {
 			if k.DeletionDate != nil {
 				due := dueRecord{At: *k.DeletionDate, Account: k.Account, Key: k.ID, Task: deleteKey}
-				if err := dueRecords.Delete(tx, regionScope(k.Region), due.id()); err != nil {
+				if err := strike(tx, k.Region, due); err != nil {
 					return nil, err
 				}
 			}
 			record.State = api.KeyStateDisabled
+			if !record.complete() {
+				record.State = api.KeyStatePendingImport
+			}
 			record.DeletionDate = nil
 			record.PendingWindow = 0
 			return &api.CancelKeyDeletionOutput{KeyId: k.ARN}, nil

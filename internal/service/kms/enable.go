@@ -13,10 +13,10 @@ func (s *Service) EnableKey(ctx context.Context, call *authz.Call, in *api.Enabl
 	return changeKey(ctx, s, call, change[*api.EnableKeyOutput]{
 		keyID: in.KeyId,
 		group: switching,
-		edit: func(_ *store.Tx, k *key, record *keyRecord) (*api.EnableKeyOutput, error) {
+		edit: func(tx *store.Tx, k *key, record *keyRecord) (*api.EnableKeyOutput, error) {
 			call.Audit.SetResponse("keyId", k.ARN)
 			record.State = api.KeyStateEnabled
-			return &api.EnableKeyOutput{}, nil
+			return &api.EnableKeyOutput{}, putRotation(tx, record)
 		},
 	})
 }

@@ -2,7 +2,6 @@ package kms
 
 import (
 	"fmt"
-	"strings"
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/keyring"
@@ -19,6 +18,7 @@ type key struct {
 
 	policy *policy.Source
 	spec   *keySpec
+	older  []keyring.Material // for ref
 }
 
 func newKey(record keyRecord, partition string, version uint64) (*key, error) {
@@ -31,31 +31,40 @@ func newKey(record keyRecord, partition string, version uint64) (*key, error) {
 	if spec == nil {
 		return nil, fmt.Errorf("kms: %s has the key spec %q, which this version does not know", arn, record.Spec)
 	}
-	return &key{
+	k := &key{
 		keyRecord: record,
 		ARN:       arn,
 		Version:   version,
 		policy:    &policy.Source{Name: "key policy of " + arn, Document: document},
 		spec:      spec,
-	}, nil
+	}
+	for i := range len(record.Materials) - 1 {
+		k.older = append(k.older, record.Materials[i].Material)
+	}
+	return k, nil
 }
 
-// current is the material that new ciphertexts are made with.
-func (k *key) current() keyring.Material { return k.Materials[len(k.Materials)-1] }
+// current is the material that new ciphertexts are made with; the zero value as
+// long as none was imported.
+func (k *key) current() keyring.Material {
+	if len(k.Materials) == 0 {
+		return keyring.Material{}
+	}
+	return k.Materials[len(k.Materials)-1].Material
+}
 
 // ref is how the keyring is told which key to use.
 func (k *key) ref() keyring.KeyRef {
-	last := len(k.Materials) - 1
-	return keyring.KeyRef{KeyID: k.ID, Current: k.Materials[last], Older: k.Materials[:last]}
+	return keyring.KeyRef{KeyID: k.ID, Current: k.current(), Older: k.older}
 }
 
 // metadata is the KeyMetadata that answers show.
 func (k *key) metadata() *api.KeyMetadata {
 	created := k.Created
 	enabled := k.State == api.KeyStateEnabled
-	multiRegion := strings.HasPrefix(k.ID, multiRegionPrefix)
+	multiRegion := k.MultiRegion != nil
 	lists := k.algorithmLists()
-	return &api.KeyMetadata{
+	m := &api.KeyMetadata{
 		AWSAccountId:            k.Account,
 		KeyId:                   k.ID,
 		Arn:                     k.ARN,
@@ -75,6 +84,19 @@ func (k *key) metadata() *api.KeyMetadata {
 		EncapsulationAlgorithms: lists.encapsulation,
 		MultiRegion:             &multiRegion,
 		MacAlgorithms:           lists.mac,
-		CurrentKeyMaterialId:    materialOf(k),
 	}
+	if k.spec.family == symmetricKey && k.State != api.KeyStateCreating {
+		m.CurrentKeyMaterialId = k.current().ID
+	}
+	if n := len(k.Materials); n > 0 && k.Materials[n-1].Import != nil && k.Materials[n-1].present() {
+		m.ExpirationModel, m.ValidTo = k.Materials[n-1].Import.ExpirationModel, k.Materials[n-1].Import.ValidTo
+	}
+	if multiRegion {
+		m.MultiRegionConfiguration = k.multiRegionConfiguration()
+	}
+	if k.State == api.KeyStatePendingReplicaDeletion {
+		window := k.PendingWindow
+		m.PendingDeletionWindowInDays = &window
+	}
+	return m
 }

@@ -85,6 +85,23 @@ var samples = map[string]func(h *harness, keyID string) m{
 	"RevokeGrant": func(h *harness, keyID string) m {
 		return m{"KeyId": keyID, "GrantId": h.ok(root, "CreateGrant", sampleGrant(keyID))["GrantId"]}
 	},
+	"DeleteImportedKeyMaterial": func(h *harness, _ string) m { return m{"KeyId": sampleImport(h)["KeyId"]} },
+	"DisableKeyRotation":        justKey,
+	"EnableKeyRotation":         justKey,
+	"GetKeyRotationStatus":      justKey,
+	"GetParametersForImport": func(h *harness, _ string) m {
+		return m{"KeyId": sampleImport(h)["KeyId"], "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+	},
+	"ImportKeyMaterial": func(h *harness, _ string) m { return sampleImport(h) },
+	"ListKeyRotations":  justKey,
+	"ReplicateKey":      func(h *harness, _ string) m { return m{"KeyId": sampleMultiRegion(h), "ReplicaRegion": second} },
+	"RotateKeyOnDemand": justKey,
+	"UpdatePrimaryRegion": func(h *harness, _ string) m {
+		id := sampleMultiRegion(h)
+		h.ok(root, "ReplicateKey", m{"KeyId": id, "ReplicaRegion": second})
+		h.work()
+		return m{"KeyId": id, "PrimaryRegion": second}
+	},
 	"UpdateAlias":          func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
 	"UpdateKeyDescription": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Description": "new"} },
 }
@@ -98,6 +115,14 @@ func specKey(h *harness, spec, usage string) string {
 func sampleGrant(keyID string) m {
 	return m{"KeyId": keyID, "GranteePrincipal": "arn:aws:iam::" + other + ":root", "Operations": []string{"Encrypt"}}
 }
+
+// sampleImport makes a key without material and returns what would import some.
+func sampleImport(h *harness) m {
+	id, _ := h.external(m{})
+	return h.wrapping(id).wrap(id, filled(1), m{"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"})
+}
+
+func sampleMultiRegion(h *harness) string { return h.key(m{"MultiRegion": true})["KeyId"].(string) }
 
 func sampleSign(h *harness) m {
 	return m{"KeyId": specKey(h, "ECC_NIST_P256", "SIGN_VERIFY"), "SigningAlgorithm": "ECDSA_SHA_256", "Message": plaintextBase64}
@@ -130,7 +155,12 @@ func TestEveryOperationAsksAndRecords(t *testing.T) {
 				t.Errorf("the record of the denial is %v", r)
 			}
 			h.ok(root, name, in)
-			if r := h.only(); r["eventName"] != name || r["errorCode"] != nil {
+			records := h.journal.taken(t)
+			// These two are recorded in the other Region as well.
+			if twice := name == "ReplicateKey" || name == "UpdatePrimaryRegion"; len(records) != 1 && (!twice || len(records) != 2) {
+				t.Fatalf("%d records: %v", len(records), records)
+			}
+			if r := records[len(records)-1]; r["eventName"] != name || r["errorCode"] != nil || r["awsRegion"] != region {
 				t.Errorf("the record of the success is %v", r)
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
-	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -27,7 +26,13 @@ type keyRecord struct {
 	Policy string `json:"policy"`
 	Tags   []tag  `json:"tags,omitempty"`
 	// Materials are wrapped by the keyring, the newest and current one last.
-	Materials []keyring.Material `json:"materials"`
+	Materials []generation `json:"materials"`
+	// Rotation is what is planned; what was done stands with the materials.
+	Rotation rotation `json:"rotation,omitzero"`
+	// MultiRegion is set for multi-Region keys.
+	MultiRegion *multiRegion `json:"multiRegion,omitempty"`
+	// Pending is imported material that waits to become the current one.
+	Pending *pendingMaterial `json:"pending,omitempty"`
 	// Grants is how many grants there are on the key. Every change of a grant is a
 	// change of the key with it, so that whatever was authorised upon a version of
 	// the key holds as far as its grants go too.
@@ -62,17 +67,28 @@ type dueRecord struct {
 	Account string    `json:"account"`
 	Key     string    `json:"key"`
 	Task    dueTask   `json:"task"`
+	// Material is the id of the material that expires.
+	Material string `json:"material,omitempty"`
 }
 
 type dueTask string
 
 const (
-	deleteKey    dueTask = "delete-key"
-	deleteGrants dueTask = "delete-grants" // of a key that is gone
+	deleteKey      dueTask = "delete-key"
+	deleteGrants   dueTask = "delete-grants" // of a key that is gone
+	rotateKey      dueTask = "rotate-key"    // automatically
+	rotateOnDemand dueTask = "rotate-on-demand"
+	finishReplica  dueTask = "finish-replica"
+	finishPrimary  dueTask = "finish-primary" // after UpdatePrimaryRegion
+	expireMaterial dueTask = "expire-material"
 )
 
 func (d dueRecord) id() string {
-	return store.TimeValue(d.At) + "/" + d.Account + "/" + d.Key + "/" + string(d.Task)
+	id := store.TimeValue(d.At) + "/" + d.Account + "/" + d.Key + "/" + string(d.Task)
+	if d.Material != "" {
+		id += "/" + d.Material
+	}
+	return id
 }
 
 // byTarget finds the aliases of a key.
@@ -93,7 +109,7 @@ var (
 		Values: func(_ string, a aliasRecord) []string { return []string{a.Target} },
 	})
 	ownerRecords = store.NewCollection[ownerRecord](ownerCollection, 1)
-	dueRecords   = store.NewCollection[dueRecord](dueCollection, 1)
+	dueRecords   = store.NewCollection[dueRecord](dueCollection, 2)
 )
 
 func scope(account, region string) store.Scope {

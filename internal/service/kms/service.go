@@ -93,11 +93,8 @@ func New(cfg Config) *Service {
 	}
 	s.stop = append(s.stop,
 		s.keys.Close, s.aliases.Close, s.owners.Close,
-		cfg.Store.Watch(keyCollection, func(c store.Change) {
-			if c.Deleted {
-				s.Keyring.Forget(c.ID)
-			}
-		}),
+		// A key that changed may have lost material, which is then held nowhere.
+		cfg.Store.Watch(keyCollection, func(c store.Change) { s.Keyring.Forget(c.ID) }),
 		cfg.Store.Watch(dueCollection, func(store.Change) { s.nudge() }),
 	)
 	return s

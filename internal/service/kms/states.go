@@ -16,22 +16,31 @@ const (
 	works reaction = iota
 	disabled
 	invalid
+	unsupported
 )
 
 // group is a set of operations that react alike: a row of the table of states.
 type group uint8
 
 const (
-	cryptographic group = iota
-	viewing             // DescribeKey, policies, ListResourceTags, DeleteAlias
-	aliasing            // CreateAlias, and UpdateAlias of its new target
-	editing             // tags and description
-	switching           // EnableKey, DisableKey
-	schedulingDel       // ScheduleKeyDeletion
-	cancellingDel       // CancelKeyDeletion
-	showingPublic       // GetPublicKey
-	granting            // CreateGrant
-	groups              // how many there are
+	cryptographic     group = iota
+	viewing                 // DescribeKey, policies, ListResourceTags, DeleteAlias
+	aliasing                // CreateAlias, and UpdateAlias of its new target
+	editing                 // tags and description
+	switching               // EnableKey, DisableKey
+	schedulingDel           // ScheduleKeyDeletion
+	cancellingDel           // CancelKeyDeletion
+	scheduling              // EnableKeyRotation, DisableKeyRotation
+	rotating                // RotateKeyOnDemand
+	viewingRotation         // GetKeyRotationStatus, ListKeyRotations
+	replicating             // ReplicateKey
+	movingPrimary           // UpdatePrimaryRegion
+	gettingParameters       // GetParametersForImport
+	importing               // ImportKeyMaterial
+	deletingMaterial        // DeleteImportedKeyMaterial
+	showingPublic           // GetPublicKey
+	granting                // CreateGrant
+	groups                  // how many there are
 )
 
 // reactions is the table of kms.md §6, one column per state, for the operations
@@ -85,11 +94,61 @@ var reactions = [groups]map[State]reaction{
 		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
 		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
 	},
+	// A key that waits for material has origin EXTERNAL, which the operations of
+	// the schedule refuse in words of their own.
+	scheduling: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: works, api.KeyStateUnavailable: unsupported,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
+	rotating: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: unsupported,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
+	viewingRotation: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
+		api.KeyStatePendingDeletion: works, api.KeyStatePendingReplicaDeletion: works,
+		api.KeyStatePendingImport: works, api.KeyStateUnavailable: unsupported,
+		api.KeyStateCreating: works, api.KeyStateUpdating: works,
+	},
+	replicating: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: invalid,
+	},
+	movingPrimary: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: invalid,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
 	granting: {
 		api.KeyStateEnabled: works, api.KeyStateDisabled: disabled,
 		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
 		api.KeyStatePendingImport: invalid, api.KeyStateUnavailable: works,
 		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
+	gettingParameters: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: works, api.KeyStateUnavailable: unsupported,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: invalid,
+	},
+	importing: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
+		api.KeyStatePendingDeletion: invalid, api.KeyStatePendingReplicaDeletion: invalid,
+		api.KeyStatePendingImport: works, api.KeyStateUnavailable: unsupported,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: works,
+	},
+	deletingMaterial: {
+		api.KeyStateEnabled: works, api.KeyStateDisabled: works,
+		api.KeyStatePendingDeletion: works, api.KeyStatePendingReplicaDeletion: works,
+		api.KeyStatePendingImport: works, api.KeyStateUnavailable: invalid,
+		api.KeyStateCreating: invalid, api.KeyStateUpdating: invalid,
 	},
 }
 
@@ -113,6 +172,8 @@ func (k *key) admits(g group) *awserr.Error {
 		return nil
 	case known && r == disabled:
 		return api.DisabledException(k.ARN + " is disabled.")
+	case known && r == unsupported:
+		return api.UnsupportedOperationException("")
 	case g == cancellingDel && known:
 		return api.KMSInvalidStateException(k.ARN + " is not pending deletion.")
 	default:

@@ -3,15 +3,15 @@ package kms
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"time"
 
-	"github.com/strongroom/strongroom/internal/journal"
+	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
 // Run does what falls due until ctx ends: it deletes keys whose waiting period is
-// over. What is to be done stands in the store, so nothing is forgotten over a
+// over and material that has expired, rotates material and finishes what multi-Region operations began. What is to be done stands in the store, so nothing is forgotten over a
 // restart, and each task checks the key again inside its commit, so that nothing
 // is done twice or after it was cancelled.
 //
@@ -61,9 +61,10 @@ func (s *Service) doDue(ctx context.Context, region string) (time.Time, error) {
 	for {
 		var items []store.Item[dueRecord]
 		var more bool
-		err := s.Store.View(ctx, func(r store.Reader) error {
+		// Not a View: the nudge comes before Views show what it is about.
+		err := s.Store.Update(ctx, func(tx *store.Tx) error {
 			var err error
-			items, more, err = dueRecords.Scan(r, regionScope(region), after, dueBatch)
+			items, more, err = dueRecords.Scan(tx, regionScope(region), after, dueBatch)
 			return err
 		})
 		if err != nil {
@@ -85,20 +86,22 @@ func (s *Service) doDue(ctx context.Context, region string) (time.Time, error) {
 	}
 }
 
+// job is what a task does to its key, inside the commit that strikes the task off.
+type job func(tx *store.Tx, k *key) error
+
 // do does one task, once.
 func (s *Service) do(ctx context.Context, region string, due dueRecord) error {
 	if due.Task == deleteGrants {
 		return s.removeGrants(ctx, region, due)
 	}
-	var event [16]byte
-	if _, err := io.ReadFull(s.Rand, event[:]); err != nil {
+	run, err := s.prepare(ctx, region, due)
+	if err != nil {
 		return err
 	}
-	now := s.Clock.Now()
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
 		err := dueRecords.Delete(tx, regionScope(region), due.id())
 		if errors.Is(err, store.ErrNotFound) {
-			return nil // done or cancelled since it was found
+			return nil // done or taken back meanwhile
 		}
 		if err != nil {
 			return err
@@ -110,31 +113,57 @@ func (s *Service) do(ctx context.Context, region string, due dueRecord) error {
 		if err != nil {
 			return err
 		}
-		if due.Task != deleteKey || k.DeletionDate == nil || !k.DeletionDate.Equal(due.At) {
+		return run(tx, k)
+	})
+}
+
+// prepare gets ready what a task needs from outside its commit, and returns the
+// task. Each job looks at the key as it is then, so that it does nothing that has
+// been done or is no longer wanted.
+func (s *Service) prepare(ctx context.Context, region string, due dueRecord) (job, error) {
+	events, err := s.newEvents()
+	if err != nil {
+		return nil, err
+	}
+	switch due.Task {
+	case deleteKey:
+		return s.deletion(due, events), nil
+	case rotateKey, rotateOnDemand:
+		return s.rotation(ctx, region, due, events)
+	case finishReplica:
+		return finish(api.KeyStateCreating, events), nil
+	case finishPrimary:
+		return finish(api.KeyStateUpdating, events), nil
+	case expireMaterial:
+		return expiry(due, events), nil
+	default:
+		return nil, fmt.Errorf("kms: a task that this version does not know: %q", due.Task)
+	}
+}
+
+// strike takes a task back; one that is not there is no error.
+func strike(tx *store.Tx, region string, due dueRecord) error {
+	err := dueRecords.Delete(tx, regionScope(region), due.id())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *Service) deletion(due dueRecord, events *serviceEvents) job {
+	return func(tx *store.Tx, k *key) error {
+		if k.DeletionDate == nil || !k.DeletionDate.Equal(due.At) {
 			return nil
 		}
 		if err := removeKey(tx, k); err != nil {
 			return err
 		}
-		record := journal.Record{
-			UserIdentity:        journal.UserIdentity{AccountID: k.Account, InvokedBy: "AWS Internal"},
-			EventTime:           now,
-			EventSource:         eventSource,
-			EventName:           "DeleteKey",
-			AWSRegion:           region,
-			SourceIPAddress:     "AWS Internal",
-			UserAgent:           "AWS Internal",
-			EventID:             journal.NewUUID(event),
-			Resources:           []journal.Resource{{AccountID: k.Account, Type: keyResource, ARN: k.ARN}},
-			EventType:           journal.AwsServiceEvent,
-			RecipientAccountID:  k.Account,
-			ServiceEventDetails: []byte(`{"keyId":"` + k.ARN + `"}`),
+		if err := leaveSiblings(tx, k, events.at); err != nil {
+			return err
 		}
-		return tx.Append(record.AppendJSON(nil))
-	})
+		return events.add(tx, 0, k, "DeleteKey", `{"keyId":"`+k.ARN+`"}`)
+	}
 }
-
-const eventSource = "kms.amazonaws.com"
 
 // removeKey takes away a key, with its material, and all that hangs on it.
 func removeKey(tx *store.Tx, k *key) error {

@@ -1,0 +1,40 @@
+package authz
+
+import (
+	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/policy"
+)
+
+var identityTypes = map[policy.PrincipalType]string{
+	policy.Root:          "Root",
+	policy.User:          "IAMUser",
+	policy.AssumedRole:   "AssumedRole",
+	policy.FederatedUser: "FederatedUser",
+	policy.Service:       "AWSService",
+}
+
+// Identity is the call's principal as audit records show it.
+func (c *Call) Identity() journal.UserIdentity {
+	p := &c.Principal
+	id := journal.UserIdentity{
+		Type:        identityTypes[p.Type],
+		PrincipalID: p.ID,
+		ARN:         p.ARN,
+		AccountID:   p.Account,
+		AccessKeyID: p.AccessKeyID,
+		UserName:    p.UserName,
+	}
+	if s := p.Session; s != nil {
+		id.SessionContext = &journal.SessionContext{
+			CreationDate:   s.Issued,
+			SourceIdentity: s.SourceIdentity,
+			SessionIssuer: &journal.SessionIssuer{
+				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
+			},
+		}
+	}
+	if n := len(c.Via); n > 0 {
+		id.InvokedBy = c.Via[n-1]
+	}
+	return id
+}
