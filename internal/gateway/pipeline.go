@@ -50,7 +50,7 @@ type pipe struct {
 }
 
 func (p *pipe) Record(call *authz.Call, out any) []byte {
-	return p.gateway.record(p, call, out, nil)
+	return p.gateway.record(make([]byte, 0, usualRecord), p, call, out, nil)
 }
 
 // serve takes an authenticated call through the pipeline: input decodes and
@@ -77,7 +77,11 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Serv
 		return nil, err
 	}
 	refusal := asRefusal(err)
-	if recordErr := g.Store.Append(ctx, g.record(p, call, out, refusal)); recordErr != nil {
+	buffer := recordBuffers.Get().(*[]byte)
+	*buffer = g.record((*buffer)[:0], p, call, out, refusal)
+	recordErr := g.Store.Append(ctx, *buffer)
+	recordBuffers.Put(buffer)
+	if recordErr != nil {
 		return nil, unrecorded(recordErr, err)
 	}
 	return out, err

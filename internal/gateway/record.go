@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sync"
+
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/journal"
@@ -10,9 +12,15 @@ import (
 // usualRecord is a little more than what most records need, in bytes.
 const usualRecord = 2048
 
-// record renders the audit record of a call: of one that succeeds with out, or of
+// recordBuffers hold records until the store has copied them.
+var recordBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, usualRecord)
+	return &b
+}}
+
+// record appends to dst the audit record of a call: of one that succeeds with out, or of
 // one that is refused.
-func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+func (g *Gateway) record(dst []byte, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
 	r := journal.Record{
 		UserIdentity:       call.Identity(),
 		EventTime:          call.Time,
@@ -51,7 +59,7 @@ func (g *Gateway) record(p *pipe, call *authz.Call, out any, refusal *awserr.Err
 	for _, resource := range call.Audit.Resources {
 		r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
 	}
-	return r.AppendJSON(make([]byte, 0, usualRecord))
+	return r.AppendJSON(dst)
 }
 
 // withFields adds members to a JSON object; to none, it makes one. Without fields

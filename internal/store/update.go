@@ -61,7 +61,8 @@ func (s *Store) updateOnce(ctx context.Context, fn func(*Tx) error) (again bool,
 
 // Append commits an audit record of a call that changed nothing, and returns nil
 // when it is durable. It stands in the journal behind everything that any call
-// has shown before. Errors are as for Update.
+// has shown before. Errors are as for Update. record is copied and may be used
+// again when Append returns, whatever it returns.
 func (s *Store) Append(ctx context.Context, record []byte) error {
 	if err := checkRecord(record); err != nil {
 		return err
