@@ -209,7 +209,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		return nil, err
 	}
 	s.kms = kms.New(kms.Config{
-		Store: s.store, Keyring: ring, Principals: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{

@@ -162,11 +162,31 @@ func (s *Service) ListInstanceProfilesForRole(ctx context.Context, call *authz.C
 // principal finds out whether a principal that a policy names exists, and the
 // unique id of a user or role.
 func (s *Service) principal(ctx context.Context, p policy.PrincipalRef) (id string, ok bool, err error) {
+	found, ok, err := s.behind(ctx, p)
+	if found == nil || p.Form == policy.SessionForm {
+		return "", ok, err
+	}
+	return found.ID, found.ARN == p.Name, nil
+}
+
+// UniqueID returns the unique id of the user or role that p names; of a role
+// session, its role's. It is empty for principals that have none or do not exist.
+func (s *Service) UniqueID(ctx context.Context, p policy.PrincipalRef) (string, error) {
+	found, _, err := s.behind(ctx, p)
+	if found == nil || p.Form != policy.SessionForm && found.ARN != p.Name {
+		return "", err
+	}
+	return found.ID, nil
+}
+
+// behind finds the user or role that p names, or whose session it does. It is nil
+// for other principals, of which ok says whether they may be named.
+func (s *Service) behind(ctx context.Context, p policy.PrincipalRef) (found *identity, ok bool, err error) {
 	var k kind
 	name := ""
 	switch p.Form {
 	case policy.EveryoneForm, policy.AccountForm, policy.ServiceForm, policy.FederatedUserForm:
-		return "", true, nil
+		return nil, true, nil
 	case policy.UserForm:
 		k = userKind
 		_, name = pathAndName(p.Name)
@@ -177,25 +197,18 @@ func (s *Service) principal(ctx context.Context, p policy.PrincipalRef) (id stri
 		k = roleKind
 		path, _ := pathAndName(p.Name)
 		if name = strings.Trim(path, "/"); name == "" {
-			return "", false, nil
+			return nil, false, nil
 		}
 	default:
-		return "", false, nil
+		return nil, false, nil
 	}
-	var found *identity
 	err = s.Store.View(ctx, func(r store.Reader) error {
 		var err error
 		found, err = s.find(r, p.Account, k, name)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return "", false, nil
+		return nil, false, nil
 	}
-	if err != nil {
-		return "", false, err
-	}
-	if p.Form == policy.SessionForm {
-		return "", true, nil
-	}
-	return found.ID, found.ARN == p.Name, nil
+	return found, err == nil, err
 }
