@@ -90,9 +90,14 @@ func TestRoundsAndReport(t *testing.T) {
 		}
 		return all, nil
 	}
+	spent := time.Duration(0)
+	cpu := func() (time.Duration, error) {
+		spent += time.Second
+		return spent, nil
+	}
 	targets := []target{
-		{baseline, func() string { return addr }, requests},
-		{"other", func() string { return addr }, requests},
+		{baseline, func() string { return addr }, nil, requests},
+		{"other", func() string { return addr }, cpu, requests},
 	}
 	r := &report{}
 	var out bytes.Buffer
@@ -105,6 +110,9 @@ func TestRoundsAndReport(t *testing.T) {
 	for _, one := range r.Results {
 		if len(one.Rounds) != 2 || one.Median.Requests == 0 || one.Median.Throughput <= 0 || one.Median.P99 < one.Median.P50 {
 			t.Errorf("%+v", one)
+		}
+		if counted := one.Rounds[0].CPU * float64(one.Rounds[0].Requests); counted > 0 != (one.Target == "other") || counted > 1.1e6 {
+			t.Errorf("%s: %v µs of processor time, want a second for the one that tells", one.Target, counted)
 		}
 		if one.Target == baseline && one.Median.Ratio != 1 {
 			t.Errorf("the baseline's ratio to itself is %v", one.Median.Ratio)
@@ -128,7 +136,8 @@ func TestRoundsAndReport(t *testing.T) {
 }
 
 func TestRefusalEndsAMeasurement(t *testing.T) {
-	_, err := measure(t.Context(), echo(t), [][]byte{post("x"), post("refuse")}, time.Minute)
+	addr := echo(t)
+	_, err := measure(t.Context(), target{addr: func() string { return addr }}, [][]byte{post("x"), post("refuse")}, time.Minute)
 	if err == nil || !strings.Contains(err.Error(), "400") {
 		t.Fatalf("got %v", err)
 	}

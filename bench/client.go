@@ -81,13 +81,14 @@ func (c *client) call() error {
 
 // measure sends requests, each on a connection of its own, over and over for a
 // warm-up of a fifth of duration and then for duration, and returns how long each
-// call of the second part took and how long that part took.
-func measure(ctx context.Context, addr string, requests [][]byte, duration time.Duration) (*sample, error) {
+// call of the second part took and how long that part took, and what it cost the
+// server.
+func measure(ctx context.Context, t target, requests [][]byte, duration time.Duration) (*sample, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	clients := make([]*client, len(requests))
 	for i, request := range requests {
-		c, err := dial(ctx, addr, request)
+		c, err := dial(ctx, t.addr(), request)
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +117,7 @@ func measure(ctx context.Context, addr string, requests [][]byte, duration time.
 			}
 		})
 	}
+	cost, costErr := t.spent(ctx, from, to)
 	calling.Wait()
 	for _, err := range failed {
 		if err != nil {
@@ -125,5 +127,8 @@ func measure(ctx context.Context, addr string, requests [][]byte, duration time.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return newSample(took, duration), nil
+	if costErr != nil {
+		return nil, costErr
+	}
+	return newSample(took, duration, cost), nil
 }

@@ -17,12 +17,16 @@ type sample struct {
 	// P50 and P99 are latencies in microseconds.
 	P50 float64 `json:"p50Micros"`
 	P99 float64 `json:"p99Micros"`
+	// CPU is what a request costs the server, in microseconds of processor time; 0
+	// where that is not known.
+	CPU float64 `json:"serverCPUMicros"`
 	// Ratio is the throughput to the empty net/http server's in the same round.
 	Ratio float64 `json:"ratio"`
 }
 
-// newSample sums up what the calls of each connection took.
-func newSample(took [][]time.Duration, duration time.Duration) *sample {
+// newSample sums up what the calls of each connection took, in a measurement of
+// that duration, and the processor time that all of them cost the server.
+func newSample(took [][]time.Duration, duration, cost time.Duration) *sample {
 	all := slices.Concat(took...)
 	slices.Sort(all)
 	return &sample{
@@ -30,6 +34,7 @@ func newSample(took [][]time.Duration, duration time.Duration) *sample {
 		Throughput: float64(len(all)) / duration.Seconds(),
 		P50:        quantile(all, 50),
 		P99:        quantile(all, 99),
+		CPU:        float64(cost.Microseconds()) / float64(max(len(all), 1)),
 	}
 }
 
@@ -71,6 +76,7 @@ func (r *result) sumUp() {
 		Throughput: median(r.Rounds, func(s *sample) float64 { return s.Throughput }),
 		P50:        median(r.Rounds, func(s *sample) float64 { return s.P50 }),
 		P99:        median(r.Rounds, func(s *sample) float64 { return s.P99 }),
+		CPU:        median(r.Rounds, func(s *sample) float64 { return s.CPU }),
 		Ratio:      median(r.Rounds, func(s *sample) float64 { return s.Ratio }),
 	}
 }
@@ -92,10 +98,10 @@ type report struct {
 // table writes the medians.
 func (r *report) table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "target\tconnections\trequests/s\tp50 µs\tp99 µs\tof net/http\t")
+	fmt.Fprintln(w, "target\tconnections\trequests/s\tp50 µs\tp99 µs\tserver CPU µs\tof net/http\t")
 	for _, one := range r.Results {
 		m := one.Median
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.2f\t\n", one.Target, one.Concurrency, m.Throughput, m.P50, m.P99, m.Ratio)
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.1f\t%.2f\t\n", one.Target, one.Concurrency, m.Throughput, m.P50, m.P99, m.CPU, m.Ratio)
 	}
 	return w.Flush()
 }

@@ -79,7 +79,7 @@ func (r *report) measure(ctx context.Context, o options, targets []target, out i
 				if err != nil {
 					return fmt.Errorf("%s: %w", t.name, err)
 				}
-				s, err := measure(ctx, t.addr(), requests, o.duration)
+				s, err := measure(ctx, t, requests, o.duration)
 				if err != nil {
 					return fmt.Errorf("%s with %d connections: %w", t.name, n, err)
 				}
@@ -92,7 +92,7 @@ func (r *report) measure(ctx context.Context, o options, targets []target, out i
 				one := r.Results[i*len(o.concurrency)+j]
 				one.Rounds = append(one.Rounds, s)
 				one.sumUp()
-				fmt.Fprintf(out, "%16s  %3d connections  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  %.2f\n", t.name, n, s.Throughput, s.P50, s.P99, s.Ratio)
+				fmt.Fprintf(out, "%16s  %3d connections  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  CPU %5.1f µs  %.2f\n", t.name, n, s.Throughput, s.P50, s.P99, s.CPU, s.Ratio)
 			}
 		}
 	}

@@ -24,6 +24,9 @@ import (
 type target struct {
 	name string
 	addr func() string
+	// cpu returns the processor time that its server has taken so far; if nil, it
+	// is not measured.
+	cpu func() (time.Duration, error)
 	// requests returns n requests as bytes, signed now.
 	requests func(n int) ([][]byte, error)
 }
@@ -91,23 +94,53 @@ func (f *fleet) targets(ctx context.Context) []target {
 		}
 	}
 	return []target{
-		{baseline, f.netHTTP.Addr, encrypt(32)},
-		{"empty fasthttp", f.fastHTTP.Addr, encrypt(32)},
-		{"Encrypt 32 B", f.strongroom.Addr, encrypt(32)},
-		{"Encrypt 1 KB", f.strongroom.Addr, encrypt(1024)},
-		{"Encrypt 4,096 B", f.strongroom.Addr, encrypt(4096)},
-		{"Decrypt 32 B", f.strongroom.Addr, func(n int) ([][]byte, error) {
+		{baseline, f.netHTTP.Addr, f.netHTTP.CPU, encrypt(32)},
+		{"empty fasthttp", f.fastHTTP.Addr, f.fastHTTP.CPU, encrypt(32)},
+		{"Encrypt 32 B", f.strongroom.Addr, f.strongroom.CPU, encrypt(32)},
+		{"Encrypt 1 KB", f.strongroom.Addr, f.strongroom.CPU, encrypt(1024)},
+		{"Encrypt 4,096 B", f.strongroom.Addr, f.strongroom.CPU, encrypt(4096)},
+		{"Decrypt 32 B", f.strongroom.Addr, f.strongroom.CPU, func(n int) ([][]byte, error) {
 			return f.sign("Decrypt", n, func() (string, error) {
 				var made struct{ CiphertextBlob string }
 				err := f.call(ctx, "Encrypt", f.encryptBody(32), &made)
 				return fmt.Sprintf(`{"CiphertextBlob":%q}`, made.CiphertextBlob), err
 			})
 		}},
-		{"GenerateDataKey", f.strongroom.Addr, func(n int) ([][]byte, error) {
+		{"GenerateDataKey", f.strongroom.Addr, f.strongroom.CPU, func(n int) ([][]byte, error) {
 			return f.sign("GenerateDataKey", n, func() (string, error) {
 				return fmt.Sprintf(`{"KeyId":%q,"KeySpec":"AES_256"}`, f.key), nil
 			})
 		}},
+	}
+}
+
+// spent returns the processor time that the server takes between two moments that
+// are still to come; 0 if that is not measured.
+func (t target) spent(ctx context.Context, from, to time.Time) (time.Duration, error) {
+	if t.cpu == nil {
+		return 0, nil
+	}
+	if !waitUntil(ctx, from) {
+		return 0, ctx.Err()
+	}
+	before, err := t.cpu()
+	if err != nil {
+		return 0, err
+	}
+	if !waitUntil(ctx, to) {
+		return 0, ctx.Err()
+	}
+	after, err := t.cpu()
+	return after - before, err
+}
+
+// waitUntil waits for a moment, and reports whether it came before ctx ended.
+func waitUntil(ctx context.Context, moment time.Time) bool {
+	select {
+	case <-time.After(time.Until(moment)):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
