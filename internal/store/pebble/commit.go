@@ -91,6 +91,12 @@ func fill(p *pebble.Batch, batch store.Batch) error {
 			return err
 		}
 	}
+	if len(batch.Writes) == 0 {
+		// The epoch is as it was. To write it all the same would put a key behind
+		// the frames into every table, so that no table could move down a level
+		// as it is: each frame would be compacted again and again.
+		return nil
+	}
 	return p.Set(metaKey(metaEpoch), binary.BigEndian.AppendUint64(nil, batch.Epoch), nil)
 }
 
