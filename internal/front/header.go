@@ -70,6 +70,7 @@ func parseHeaders(dst []wire.Header, raw []byte, l limits) ([]wire.Header, *refu
 		}
 		dst = append(dst, h)
 		switch {
+		case !framing(h.Name):
 		case strings.EqualFold(h.Name, "Host"):
 			if hosts++; hosts > 1 {
 				return dst, errHosts
@@ -99,6 +100,13 @@ func parseHeaders(dst []wire.Header, raw []byte, l limits) ([]wire.Header, *refu
 	return dst, nil
 }
 
+// framing reports whether a header has the length of one that parseHeaders looks
+// into: most have not, and need no comparison.
+func framing(name string) bool {
+	n := len(name)
+	return n == len("Host") || n == len("Content-Length") || n == len("Transfer-Encoding")
+}
+
 func parseLine(line []byte) (wire.Header, *refusal) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return wire.Header{}, errFold
@@ -112,7 +120,7 @@ func parseLine(line []byte) (wire.Header, *refusal) {
 		return wire.Header{}, errName
 	}
 	for _, c := range name {
-		if !isToken(c) {
+		if !tokens[c] {
 			return wire.Header{}, errName
 		}
 	}
@@ -142,12 +150,14 @@ func checkLength(value string, most int) *refusal {
 	return nil
 }
 
-// isToken reports whether c may stand in a header's name (RFC 9110, section
+// tokens are the bytes that may stand in a header's name (RFC 9110, section
 // 5.6.2).
-func isToken(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-		strings.IndexByte("-_.!#$%&'*+^`|~", c) >= 0
-}
+var tokens = func() (table [256]bool) {
+	for _, c := range []byte("-_.!#$%&'*+^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		table[c] = true
+	}
+	return table
+}()
 
 // view returns b as a string without copying it. It is valid as long as b is not
 // changed: until the handler returns.

@@ -187,7 +187,7 @@ func (s *Store) fail(group []*request, reason error) {
 func (s *Store) answer(requests []*request, err error) {
 	for _, req := range requests {
 		req.err = err
-		close(req.answered)
+		req.answered <- struct{}{} // req is its caller's again
 		s.leave()
 	}
 }

@@ -86,6 +86,38 @@ func TestADiskThatHangs(t *testing.T) {
 	}
 }
 
+// TestAbandonedRecordsStay: a record whose caller has stopped waiting is framed as
+// it was, whatever is appended meanwhile.
+func TestAbandonedRecordsStay(t *testing.T) {
+	gate := storetest.NewGate(storetest.Memory(t))
+	s := storetest.Open(t, gate)
+	gate.Hold()
+	answer := make(chan error, 1)
+	go func() { answer <- s.Append(context.Background(), []byte("held")) }()
+	<-gate.Arrived()
+	const abandoned = 20
+	for i := range abandoned {
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- s.Append(ctx, fmt.Appendf(nil, "record %02d", i)) }()
+		queued(s, i+1)
+		cancel()
+		if err := <-result; !errors.Is(err, store.ErrUnknown) {
+			t.Fatal(err)
+		}
+	}
+	gate.Release()
+	must(t, <-answer)
+	must(t, s.Append(t.Context(), []byte("last")))
+	want := []string{"held"}
+	for i := range abandoned {
+		want = append(want, fmt.Sprintf("record %02d", i))
+	}
+	if got, err := storetest.Records(t.Context(), gate); err != nil || !slices.Equal(got, append(want, "last")) {
+		t.Errorf("framed %q, %v", got, err)
+	}
+}
+
 func TestTheQueueIsBounded(t *testing.T) {
 	gate := storetest.NewGate(storetest.Memory(t))
 	s := storetest.OpenConfig(t, store.Config{Backend: gate, Waiting: 2})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // request is a call that waits for a commit.
@@ -15,8 +16,29 @@ type request struct {
 	frame   bool // wants a frame even without records
 	bytes   int
 
-	answered chan struct{}
-	err      error // valid once answered
+	answered chan struct{} // holds one element once the request is answered
+	err      error         // valid once answered
+
+	// What an append borrows, and leaves here to be used again.
+	record [1][]byte
+}
+
+func newRequest() *request { return &request{answered: make(chan struct{}, 1)} }
+
+// appends hold requests that were answered, for the next Append. Only those: one
+// that its caller stopped waiting for is still the committer's.
+var appends = sync.Pool{New: func() any { return newRequest() }}
+
+// appendRequest returns a request for a frame with a copy of record, or for one
+// without records if it is nil.
+func appendRequest(record []byte) *request {
+	req := appends.Get().(*request)
+	*req = request{frame: true, answered: req.answered, record: req.record}
+	if record != nil {
+		req.record[0] = append(req.record[0][:0], record...)
+		req.records, req.bytes = req.record[:], len(record)
+	}
+	return req
 }
 
 // Update calls fn with the latest state and commits what fn wrote and appended,
@@ -53,7 +75,7 @@ func (s *Store) updateOnce(ctx context.Context, fn func(*Tx) error) (again bool,
 	if req == nil {
 		return again, result
 	}
-	if err := s.await(ctx, req); err != nil {
+	if _, err := s.await(ctx, req); err != nil {
 		return errors.Is(err, ErrConflict), err
 	}
 	return false, result
@@ -72,9 +94,9 @@ func (s *Store) Append(ctx context.Context, record []byte) error {
 
 // Checkpoint commits a journal frame even if there is no record to put into it,
 // and returns nil when it is durable. Errors are as for Update.
-func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx) }
+func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx, nil) }
 
-func (s *Store) appendFrame(ctx context.Context, records ...[]byte) error {
+func (s *Store) appendFrame(ctx context.Context, record []byte) error {
 	if s.journal == nil {
 		return ErrNoJournal
 	}
@@ -82,11 +104,7 @@ func (s *Store) appendFrame(ctx context.Context, records ...[]byte) error {
 		if err := s.enter(ctx); err != nil {
 			return err
 		}
-		req := &request{frame: true, answered: make(chan struct{})}
-		for _, r := range records {
-			req.records = append(req.records, append([]byte(nil), r...))
-			req.bytes += len(r)
-		}
+		req := appendRequest(record)
 		s.mu.Lock()
 		err := s.stopped
 		if err == nil {
@@ -97,11 +115,18 @@ func (s *Store) appendFrame(ctx context.Context, records ...[]byte) error {
 			s.leave()
 			return err
 		}
-		if err = s.await(ctx, req); !errors.Is(err, ErrConflict) {
+		answered, err := s.await(ctx, req)
+		if answered && cap(req.record[0]) <= keepRecord {
+			appends.Put(req)
+		}
+		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 }
+
+// keepRecord is the largest record whose memory is kept for the next, in bytes.
+const keepRecord = 16 << 10
 
 // enter takes one of the places of those who wait. It is given back by the
 // committer, or by leave if the call never joined the queue.
@@ -123,18 +148,19 @@ func (s *Store) enter(ctx context.Context) error {
 
 func (s *Store) leave() { <-s.waiting }
 
-// await returns the committer's answer, or ErrUnknown if ctx ends before it.
-func (s *Store) await(ctx context.Context, req *request) error {
+// await returns the committer's answer, or ErrUnknown if ctx ends before it: then
+// the request is still the committer's.
+func (s *Store) await(ctx context.Context, req *request) (answered bool, err error) {
 	select {
 	case <-req.answered:
-		return req.err
+		return true, req.err
 	default:
 	}
 	select {
 	case <-req.answered:
-		return req.err
+		return true, req.err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: stopped waiting: %v", ErrUnknown, ctx.Err())
+		return false, fmt.Errorf("%w: stopped waiting: %v", ErrUnknown, ctx.Err())
 	}
 }
 
@@ -178,7 +204,7 @@ func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, 
 	case s.pending.empty():
 		return nil, false, result
 	default:
-		req = &request{answered: make(chan struct{})}
+		req = newRequest()
 	}
 	s.enqueueLocked(req)
 	return req, false, result
@@ -186,7 +212,8 @@ func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, 
 
 // requestLocked puts what tx wrote into the pending state.
 func (s *Store) requestLocked(tx *Tx) *request {
-	req := &request{records: tx.records, bytes: tx.bytes, answered: make(chan struct{})}
+	req := newRequest()
+	req.records, req.bytes = tx.records, tx.bytes
 	if tx.local.empty() {
 		return req
 	}
