@@ -27,6 +27,7 @@ import (
 const (
 	defaultAccount = "000000000000"
 	defaultRegion  = "us-east-1"
+	secondRegion   = "eu-west-1" // of the shared server
 )
 
 // untilDone bounds the wait for what the server does by itself, such as deleting

@@ -71,7 +71,9 @@ var sharedServer *binary.Server
 func shared(t testing.TB) *binary.Server {
 	t.Helper()
 	if sharedServer == nil {
-		s, err := binary.Start(binary.Config{Path: executable, Data: filepath.Join(builds, "shared")})
+		s, err := binary.Start(binary.Config{
+			Path: executable, Data: filepath.Join(builds, "shared"), Args: []string{"--regions", defaultRegion + "," + secondRegion},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
