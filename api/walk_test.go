@@ -19,22 +19,48 @@ func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 // at a time, and wants AWS's text for it.
 func TestEveryConstraint(t *testing.T) {
 	for _, e := range edges(t) {
-		for op, o := range e.Operations {
+		for op := range e.Operations {
 			row := e.table.Lookup(op)
 			for _, all := range []bool{true, false} {
 				if _, err := row.Decode(e.body(e.input(t, op, all))); err != nil {
 					t.Fatalf("%s (all members: %v): %v", op, all, err)
 				}
 			}
-			if o.Input == "" {
-				continue
-			}
-			w := &walker{T: t, edge: e, op: op, root: e.input(t, op, true)}
-			w.structure(o.Input, "", func() map[string]any { return w.root })
-			if w.broken == 0 && len(e.Shapes[o.Input].Members) > 0 && e.name == "kms" {
-				t.Errorf("%s: nothing to break", op)
-			}
+			e.violations(t, op, e.input(t, op, true), func(v violation) {
+				in, err := row.Decode(e.body(v.input))
+				if err == nil {
+					t.Errorf("%s: %s = %.80v was taken: %+v\nwant %s", op, v.member, v.value, in, v.message)
+				} else if err.Error() != "ValidationException: "+v.message {
+					t.Errorf("%s: %s = %.80v\ngot  %.400s\nwant %.400s", op, v.member, v.value, err, v.message)
+				}
+			})
 		}
+	}
+}
+
+// violation is a request with one broken constraint.
+type violation struct {
+	// input is the request; it is changed back afterwards.
+	input map[string]any
+	// within is the member of the request that holds what is broken; member and
+	// value are what that is.
+	within, member string
+	value          any
+	// message is what AWS's ValidationException says.
+	message string
+}
+
+// violations calls try with root, a valid request of the operation, once for each
+// constraint of each of its members, broken.
+func (e *edge) violations(t *testing.T, op string, root map[string]any, try func(violation)) {
+	shape := e.Operations[op].Input
+	if shape == "" {
+		return
+	}
+	w := &walker{T: t, edge: e, op: op, root: root, judge: try}
+	w.structure(shape, "", func() map[string]any { return w.root })
+	if w.broken == 0 && len(e.Shapes[shape].Members) > 0 && e.name == "kms" {
+		t.Errorf("%s: nothing to break", op)
 	}
 }
 
@@ -43,10 +69,12 @@ type walker struct {
 	*edge
 	op     string
 	root   map[string]any
+	within string
 	broken int
+	judge  func(violation)
 }
 
-// try puts a broken value in a member's place and compares the text.
+// try puts a broken value in a member's place.
 func (w *walker) try(at func() map[string]any, member string, value any, clauses ...string) {
 	w.Helper()
 	w.broken++
@@ -57,20 +85,15 @@ func (w *walker) try(at func() map[string]any, member string, value any, clauses
 	} else {
 		parent[member] = value
 	}
-	in, err := w.table.Lookup(w.op).Decode(w.body(w.root))
+	message := fmt.Sprint(len(clauses)) + " validation errors detected: " + strings.Join(clauses, "; ")
+	if len(clauses) == 1 {
+		message = "1 validation error detected: " + clauses[0]
+	}
+	w.judge(violation{w.root, w.within, member, value, message})
 	if had {
 		parent[member] = before
 	} else {
 		delete(parent, member)
-	}
-	want := "ValidationException: " + fmt.Sprint(len(clauses)) + " validation errors detected: " + strings.Join(clauses, "; ")
-	if len(clauses) == 1 {
-		want = "ValidationException: 1 validation error detected: " + clauses[0]
-	}
-	if err == nil {
-		w.Errorf("%s: %s = %.80v was taken: %+v\nwant %s", w.op, member, value, in, want)
-	} else if err.Error() != want {
-		w.Errorf("%s: %s = %.80v\ngot  %.400s\nwant %.400s", w.op, member, value, err, want)
 	}
 }
 
@@ -78,6 +101,9 @@ var absent = new(int)
 
 func (w *walker) structure(shape, path string, at func() map[string]any) {
 	for _, m := range w.Shapes[shape].Members {
+		if path == "" {
+			w.within = m.Name
+		}
 		w.member(m, path+lower(m.Name), at)
 	}
 }
