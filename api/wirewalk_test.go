@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,8 +23,9 @@ func TestConstraintsOnTheWire(t *testing.T) {
 	for name, e := range edges {
 		code := map[wire.Protocol]string{wire.AWSJSON11: "ValidationException", wire.AWSQuery: "ValidationError"}[e.table.Protocol]
 		count := len(cases)
+		missing := unbuilt(t, name)
 		for _, op := range slices.Sorted(maps.Keys(e.Operations)) {
-			if e.Operations[op].Unsigned {
+			if e.Operations[op].Unsigned || missing[op] {
 				continue
 			}
 			e.violations(t, op, r.plausible(e.input(t, op, true)), func(v violation) {
@@ -35,11 +37,14 @@ func TestConstraintsOnTheWire(t *testing.T) {
 				if len(body) > mostBody {
 					return
 				}
-				cases = append(cases, wireCase{edge: e, op: op, body: body, code: code, message: message,
-					member: v.member, describe: fmt.Sprintf("= %.80v", v.value)})
+				broken := "too much"
+				if len(body) < 4096 {
+					broken = fmt.Sprintf("= %.80v", v.value)
+				}
+				cases = append(cases, wireCase{edge: e, op: op, body: body, code: code, message: message, member: v.member, describe: broken})
 			})
 		}
-		if least := map[string]int{"iam": 1000, "kms": 400, "sts": 50}[name]; len(cases)-count < least {
+		if least := map[string]int{"iam": 500, "kms": 400, "sts": 50}[name]; len(cases)-count < least {
 			t.Errorf("%s: only %d cases: the walk is wrong", name, len(cases)-count)
 		}
 	}
@@ -48,6 +53,25 @@ func TestConstraintsOnTheWire(t *testing.T) {
 		t.Errorf("state changed from\n%s\nto\n%s", before, after)
 	}
 	t.Logf("%d requests", len(cases))
+}
+
+// unbuilt are the operations of a service that are not built, as the list of
+// deviations has them.
+func unbuilt(t *testing.T, service string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile("../docs/deviations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if list, ok := strings.CutPrefix(line, "<!-- list: "+service+" -->"); ok {
+			for _, name := range strings.Split(list, "`") {
+				missing[name] = true
+			}
+		}
+	}
+	return missing
 }
 
 // inXML is how text comes back from XML 1.0, which has no control characters.
