@@ -24,6 +24,9 @@ func (s *Service) CreateAlias(ctx context.Context, call *authz.Call, in *api.Cre
 	if err := checkAliasName(in.AliasName); err != nil {
 		return nil, err
 	}
+	if in.AliasName == aliasPrefix { // which Update- and DeleteAlias, without this error, just do not find
+		return nil, api.InvalidAliasNameException("")
+	}
 	return again(call, func() (*api.CreateAliasOutput, error) {
 		k, err := s.aliasTarget(ctx, call, in.TargetKeyId)
 		if err != nil {
@@ -191,8 +194,6 @@ func checkAliasName(name string) error {
 		return awserr.New("NotAuthorizedException", "")
 	case strings.Contains(name, ":"):
 		return awserr.Validation(name + " contains invalid characters for an alias")
-	case len(name) == len(aliasPrefix):
-		return api.InvalidAliasNameException("")
 	}
 	return nil
 }

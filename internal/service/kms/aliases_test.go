@@ -23,7 +23,6 @@ func TestAliasNames(t *testing.T) {
 		{"Alias/a", "ValidationException", `Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html`},
 		{"alias/aws/s3", "NotAuthorizedException", ""},
 		{"alias/a:b", "ValidationException", "alias/a:b contains invalid characters for an alias"},
-		{"alias/", "InvalidAliasNameException", ""},
 		{longest + "n", "ValidationException", "1 validation error detected: Value '" + longest + "n' at 'aliasName' failed to satisfy constraint: Member must have length less than or equal to 256"},
 		{"alias/a b", "ValidationException", "1 validation error detected: Value 'alias/a b' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$"},
 	} {
@@ -31,6 +30,10 @@ func TestAliasNames(t *testing.T) {
 		h.fails(root, "UpdateAlias", m{"AliasName": test.name, "TargetKeyId": id}, test.code, test.message)
 		h.fails(root, "DeleteAlias", m{"AliasName": test.name}, test.code, test.message)
 	}
+	// The model has the exception for CreateAlias alone.
+	h.fails(root, "CreateAlias", m{"AliasName": "alias/", "TargetKeyId": id}, "InvalidAliasNameException", "")
+	h.fails(root, "UpdateAlias", m{"AliasName": "alias/", "TargetKeyId": id}, "NotFoundException", "Alias "+aliasPrefixARN+"alias/ is not found.")
+	h.fails(root, "DeleteAlias", m{"AliasName": "alias/"}, "NotFoundException", "Alias "+aliasPrefixARN+"alias/ is not found.")
 }
 
 func TestAliasRefusals(t *testing.T) {
