@@ -25,6 +25,8 @@ type serveCmd struct {
 	TLSCert string   `setting:"" name:"tls-cert" placeholder:"FILE" help:"The certificate and its chain, PEM. With it, HTTPS is spoken."`
 	TLSKey  string   `setting:"" name:"tls-key" placeholder:"FILE" help:"The certificate's private key, PEM."`
 
+	Limits []string `setting:"" sep:"," placeholder:"A,B" help:"Quotas and request rates of accounts: aws for AWS's own, NAME=N, or ACCOUNT/NAME=N, where N may be off. Default: none but AWS's quotas per key."`
+
 	Dev          bool `setting:"" help:"Let the credentials test/test be the account's root, and open the dev endpoints. For development and tests only."`
 	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
 	InsecureHTTP bool `setting:"" name:"insecure-http" help:"Speak plain HTTP beyond loopback."`
@@ -43,6 +45,7 @@ Examples:
     strongroom serve
     strongroom serve --data /srv/strongroom --regions eu-central-1,eu-west-1
     strongroom serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+    strongroom serve --limits aws,symmetric=5000,111122223333/keys=200
     strongroom serve --dev`
 }
 
@@ -113,7 +116,8 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 	return server.Config{
 		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Store: c.Store,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
+		Limits: c.Limits,
+		Dev:    c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
 		Log: log,
 	}
 }

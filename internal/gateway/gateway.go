@@ -48,6 +48,9 @@ type Config struct {
 	// Local answers requests for paths under /_strongroom/, which are no AWS
 	// calls; if nil, there are none.
 	Local func(req *wire.Request, resp *wire.Response) bool
+	// Throttle refuses a call that comes too soon, once its input is known and before
+	// it runs; if nil, none does.
+	Throttle func(call *authz.Call, in any) error
 	// Disturb may delay a call or fail it before it runs; if nil, none is. Only
 	// dev servers set it.
 	Disturb func(ctx context.Context, call *authz.Call) error

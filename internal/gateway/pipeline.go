@@ -101,6 +101,11 @@ func (g *Gateway) act(ctx context.Context, call *authz.Call, p *pipe, input func
 		return nil, err
 	}
 	p.in = in
+	if g.Throttle != nil {
+		if err := g.Throttle(call, in); err != nil {
+			return nil, err
+		}
+	}
 	if g.Disturb != nil {
 		if err := g.Disturb(ctx, call); err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/service/iam"
+	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -175,12 +176,8 @@ type fault struct {
 	left    *atomic.Int64
 }
 
-const (
-	throttled        = "ThrottlingException"
-	throttledMessage = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
-	// longestLatency leaves a delayed call time to succeed before its deadline.
-	longestLatency = callDeadline - time.Second
-)
+// longestLatency leaves a delayed call time to succeed before its deadline.
+const longestLatency = callDeadline - time.Second
 
 // setFaults replaces the faults; an empty list takes them away.
 func (d *devTools) setFaults(body []byte) error {
@@ -208,8 +205,8 @@ func (d *devTools) setFaults(body []byte) error {
 		case f.Error == "" && f.latency == 0:
 			return fmt.Errorf("faults[%d]: want an error or a latency", i)
 		}
-		if f.Error == throttled && f.Message == "" {
-			f.Message = throttledMessage
+		if f.Error == kms.ThrottlingCode && f.Message == "" {
+			f.Message = kms.ThrottlingMessage
 		}
 		if f.Count > 0 {
 			f.left = new(atomic.Int64)

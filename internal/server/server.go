@@ -46,6 +46,9 @@ type Config struct {
 	Seal, Store                     string
 	TLSCert, TLSKey                 string
 	Dev, DevListenAny, InsecureHTTP bool
+	// Limits are the entries of --limits, as kms.ParseLimits reads them; without any,
+	// only AWS's quotas per key hold.
+	Limits []string
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -208,9 +211,13 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	limits, err := kms.ParseLimits(s.cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
 	s.kms = kms.New(kms.Config{
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
-		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Log: s.cfg.Log,
+		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{
 		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam}))},
@@ -222,6 +229,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Rand:          s.cfg.rand(),
 		Log:           s.cfg.Log,
 		Ready:         s.store.Ready,
+	}
+	if limits.Throttle() {
+		cfg.Throttle = s.kms.Throttle
 	}
 	if s.cfg.Dev {
 		tools := &devTools{clock: s.clock, reset: s.reset}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/strongroom/strongroom/internal/service/kms"
 )
 
 // SettingError refuses a setting before anything is touched.
@@ -75,6 +77,9 @@ func (c Config) checkKinds() error {
 	}
 	if c.Store != "pebble" {
 		return refuse("store", "", "there is no store %q; there is: pebble", c.Store)
+	}
+	if _, err := kms.ParseLimits(c.Limits); err != nil {
+		return refuse("limits", "for one: --limits aws,symmetric=500,111122223333/keys=1000", "%v", err)
 	}
 	return nil
 }

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// maxAliases is the quota of aliases of one key.
-	maxAliases     = 50
 	reservedPrefix = "alias/aws/"
 	aliasResource  = "AWS::KMS::Alias"
 )
@@ -50,7 +48,7 @@ func (s *Service) CreateAlias(ctx context.Context, call *authz.Call, in *api.Cre
 			if !errors.Is(err, store.ErrNotFound) {
 				return nil, err
 			}
-			if err := checkAliasQuota(tx, k.key); err != nil {
+			if err := s.checkAliasQuota(tx, k.key); err != nil {
 				return nil, err
 			}
 			return &api.CreateAliasOutput{}, aliasRecords.Put(tx, scope(k.Account, k.Region), in.AliasName, aliasRecord{
@@ -97,7 +95,7 @@ func (s *Service) UpdateAlias(ctx context.Context, call *authz.Call, in *api.Upd
 				return nil, err
 			}
 			if now.Target != to.ID {
-				if err := checkAliasQuota(tx, to.key); err != nil {
+				if err := s.checkAliasQuota(tx, to.key); err != nil {
 					return nil, err
 				}
 			}
@@ -264,13 +262,23 @@ func unchangedAlias(tx *store.Tx, alias aliasRecord, target *key) (aliasRecord, 
 	return now, err
 }
 
-func checkAliasQuota(tx *store.Tx, k *key) error {
-	items, more, err := aliasRecords.ScanIndex(tx, scope(k.Account, k.Region), byTarget, k.ID, "", maxAliases)
-	if err != nil {
-		return err
+func (s *Service) checkAliasQuota(tx *store.Tx, k *key) error {
+	limit := s.Limits.aliases(k.Account)
+	if limit == unlimited {
+		return nil
 	}
-	if more || len(items) >= maxAliases {
-		return api.LimitExceededException(fmt.Sprintf("Aliases per key quota for this account in this region is %d, current usage is %d.", maxAliases, len(items)))
+	used, after := int64(0), ""
+	for more := true; more && used < limit; {
+		var items []store.Item[aliasRecord]
+		var err error
+		items, more, err = aliasRecords.ScanIndex(tx, scope(k.Account, k.Region), byTarget, k.ID, after, maxAliases)
+		if err != nil {
+			return err
+		}
+		used, after = used+int64(len(items)), lastID(items)
+	}
+	if used >= limit {
+		return api.LimitExceededException(fmt.Sprintf("Aliases per key quota for this account in this region is %d, current usage is %d.", limit, used))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		if err != nil {
 			return nil, err
 		}
-		if err := putKey(tx, &record); err != nil {
+		if err := s.putKey(tx, &record); err != nil {
 			return nil, err
 		}
 		call.Audit.Resource(k.Account, keyResource, k.ARN)
@@ -59,8 +59,11 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 	})
 }
 
-// putKey writes a key that is new in its region.
-func putKey(tx *store.Tx, record *keyRecord) error {
+// putKey writes a key that is new in its region, if there is room for it.
+func (s *Service) putKey(tx *store.Tx, record *keyRecord) error {
+	if err := s.countNewKey(tx, record.Account, record.Region); err != nil {
+		return err
+	}
 	if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
 		return err
 	}

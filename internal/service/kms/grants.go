@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"time"
 
@@ -11,9 +12,6 @@ import (
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/store"
 )
-
-// maxGrants is the quota of grants on one key.
-const maxGrants = 50_000
 
 // CreateGrant lets a principal use a key in some ways. A request that has a Name
 // and that asks for what a grant of that name gives already makes no other one.
@@ -45,7 +43,7 @@ func (s *Service) CreateGrant(ctx context.Context, call *authz.Call, in *api.Cre
 			if err != nil {
 				return nil, err
 			}
-			id, epoch, err := putGrant(tx, now, grant, in.DryRun)
+			id, epoch, err := putGrant(tx, now, grant, s.Limits.grants(k.Account), in.DryRun)
 			if err != nil {
 				return nil, err
 			}
@@ -127,8 +125,8 @@ func (s *Service) checkGrant(ctx context.Context, call *authz.Call, k *key, g *g
 
 // putGrant writes the grant, or finds the one that an earlier request of the same
 // name and content made. It returns the grant's id and the epoch from which it
-// holds.
-func putGrant(tx *store.Tx, k *key, g *grantRecord, dry *bool) (id string, epoch uint64, err error) {
+// holds. limit is how many grants the key may have.
+func putGrant(tx *store.Tx, k *key, g *grantRecord, limit int64, dry *bool) (id string, epoch uint64, err error) {
 	if g.Name != "" {
 		twins, _, err := grantRecords.ScanIndex(tx, regionScope(k.Region), byTwin, g.twin(), "", 1)
 		if err != nil {
@@ -138,8 +136,8 @@ func putGrant(tx *store.Tx, k *key, g *grantRecord, dry *bool) (id string, epoch
 			return twins[0].Value.ID, twins[0].Version, dryRun(dry)
 		}
 	}
-	if k.Grants >= maxGrants {
-		return "", 0, api.LimitExceededException("The quota of 50000 grants for a KMS key is used up.")
+	if limit != unlimited && int64(k.Grants) >= limit {
+		return "", 0, api.LimitExceededException(fmt.Sprintf("The quota of %d grants for a KMS key is used up.", limit))
 	}
 	if err := dryRun(dry); err != nil {
 		return "", 0, err

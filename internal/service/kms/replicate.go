@@ -71,7 +71,7 @@ func (s *Service) replicateKey(ctx context.Context, call *authz.Call, in *api.Re
 		if err := keyRecords.Put(tx, scope(primary.Account, primary.Region), primary.ID, primary); err != nil {
 			return nil, err
 		}
-		if err := putKey(tx, &record); err != nil {
+		if err := s.putKey(tx, &record); err != nil {
 			return nil, err
 		}
 		if err := later(tx, &record, call.Time, finishReplica); err != nil {

@@ -20,13 +20,14 @@ func (s *Service) Reset(ctx context.Context) error {
 	}
 	for _, in := range scopes {
 		for _, clearAll := range []func(context.Context, *store.Store, store.Scope) error{
-			clearCollection(grantRecords), clearCollection(aliasRecords), clearCollection(dueRecords), clearCollection(ownerRecords), clearCollection(keyRecords),
+			clearCollection(grantRecords), clearCollection(aliasRecords), clearCollection(dueRecords), clearCollection(ownerRecords), clearCollection(keyRecords), clearCollection(keyCounts),
 		} {
 			if err := clearAll(ctx, s.Store, in); err != nil {
 				return err
 			}
 		}
 	}
+	s.throttle.forget()
 	return nil
 }
 

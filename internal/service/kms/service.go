@@ -42,6 +42,8 @@ type Config struct {
 	// GrantTokenKey authenticates grant tokens, 32 bytes. Without it no grant can be
 	// made and no token is accepted.
 	GrantTokenKey secret.Bytes
+	// Limits are the quotas of accounts; if nil, AWS's quotas per key and no others.
+	Limits *Limits
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
@@ -66,15 +68,19 @@ type Service struct {
 	api.Unimplemented
 	Config
 
-	keys    *store.Cache[keyRecord, *key]
-	aliases *store.Cache[aliasRecord, aliasRecord]
-	owners  *store.Cache[ownerRecord, string] // the account of a key id
-	grants  *grantCache
-	due     chan struct{} // wakes the worker when something falls due earlier
-	stop    []func()
+	keys     *store.Cache[keyRecord, *key]
+	aliases  *store.Cache[aliasRecord, aliasRecord]
+	owners   *store.Cache[ownerRecord, string] // the account of a key id
+	grants   *grantCache
+	throttle throttle
+	due      chan struct{} // wakes the worker when something falls due earlier
+	stop     []func()
 }
 
 var _ api.Handler = (*Service)(nil)
+
+// signingName is the service part of a credential scope.
+const signingName = "kms"
 
 const defaultCachedKeys = 100_000
 
@@ -84,12 +90,13 @@ func New(cfg Config) *Service {
 		cfg.CachedKeys = defaultCachedKeys
 	}
 	s := &Service{
-		Config:  cfg,
-		keys:    store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
-		aliases: store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
-		owners:  store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
-		grants:  newGrantCache(),
-		due:     make(chan struct{}, 1),
+		Config:   cfg,
+		keys:     store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
+		aliases:  store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
+		owners:   store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
+		grants:   newGrantCache(),
+		throttle: throttle{limits: cfg.Limits, log: cfg.Log, clock: cfg.Clock},
+		due:      make(chan struct{}, 1),
 	}
 	s.stop = append(s.stop,
 		s.keys.Close, s.aliases.Close, s.owners.Close,

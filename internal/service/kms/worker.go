@@ -187,5 +187,8 @@ func removeKey(tx *store.Tx, k *key) error {
 	if err := ownerRecords.Delete(tx, regionScope(k.Region), k.ID); err != nil {
 		return err
 	}
-	return keyRecords.Delete(tx, in, k.ID)
+	if err := keyRecords.Delete(tx, in, k.ID); err != nil {
+		return err
+	}
+	return countKeyGone(tx, k.Account, k.Region)
 }
