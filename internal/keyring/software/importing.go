@@ -159,10 +159,17 @@ func materialOf(spec keyring.Spec, plaintext secret.Bytes) (material secret.Byte
 		return append(secret.Bytes(nil), plaintext...), nil, nil
 	case keyring.HMAC224, keyring.HMAC256, keyring.HMAC384, keyring.HMAC512:
 		material = append(material, plaintext...)
-	case keyring.RSA2048, keyring.RSA3072, keyring.RSA4096, keyring.P256, keyring.P384, keyring.P521, keyring.Ed25519:
-		material, own, err = fromPKCS8(plaintext)
-	case keyring.Secp256k1:
-		material, err = secpFromPKCS8(plaintext)
+	case keyring.RSA2048, keyring.RSA3072, keyring.RSA4096, keyring.P256, keyring.P384, keyring.P521, keyring.Ed25519, keyring.Secp256k1:
+		var der secret.Bytes
+		if der, err = derKey(plaintext); err != nil {
+			break
+		}
+		defer der.Wipe()
+		if spec == keyring.Secp256k1 {
+			material, err = secpFromPKCS8(der)
+		} else {
+			material, own, err = fromPKCS8(der)
+		}
 	default:
 		return nil, nil, unsupported("import of key spec", string(spec))
 	}
