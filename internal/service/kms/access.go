@@ -25,27 +25,35 @@ type conditions interface {
 
 // may asks for a permission that a key's policy and grants decide on.
 func (s *Service) may(ctx context.Context, call *authz.Call, n need) error {
-	access := n.access(call)
+	known := s.knownOf(ctx, call, &n)
+	access := n.access(known)
 	var err error
 	if access.Grants, err = s.grantsFor(ctx, call, &n); err != nil {
 		return err
 	}
-	return call.Authorize(ctx, access)
+	return known.settled(call.Authorize(ctx, access))
 }
 
 // could tells what may would answer by the policies alone, without asking for the
 // permission.
 func (s *Service) could(ctx context.Context, call *authz.Call, n need) (bool, error) {
-	return call.Could(ctx, n.access(call))
+	known := s.knownOf(ctx, call, &n)
+	allowed, err := call.Could(ctx, n.access(known))
+	err = known.settled(err)
+	return err == nil && allowed, err
 }
 
-func (n *need) access(call *authz.Call) authz.Access {
+func (s *Service) knownOf(ctx context.Context, call *authz.Call, n *need) *keyContext {
+	return &keyContext{service: s, ctx: ctx, call: call, key: n.key, conditions: n.conditions}
+}
+
+func (n *need) access(known *keyContext) authz.Access {
 	return authz.Access{
 		Action:          n.action,
 		Resource:        n.key.ARN,
 		ResourceAccount: n.key.Account,
 		Policy:          n.key.policy,
-		Context:         &keyContext{call: call, need: *n},
+		Context:         known,
 		Unnamed:         n.unnamed,
 	}
 }
@@ -65,15 +73,30 @@ func (s *Service) mayInAccount(ctx context.Context, call *authz.Call, action, re
 	return call.Authorize(ctx, authz.Access{
 		Action:   action,
 		Resource: resource,
-		Context:  &keyContext{call: call, need: need{conditions: c}},
+		Context:  &keyContext{call: call, conditions: c},
 	})
 }
 
 // keyContext answers the condition keys of kms: and those of aws: that depend on
 // the key or the request (kms.md §4).
 type keyContext struct {
-	call *authz.Call
-	need need
+	service *Service
+	ctx     context.Context
+	call    *authz.Call
+	// key is the zero value where a permission is on no key.
+	key        found
+	conditions conditions
+	// failed is why a key could not be answered; see settled.
+	failed error
+}
+
+// settled returns the outcome of a decision, unless the decision counts for nothing
+// because a key could not be answered.
+func (x *keyContext) settled(outcome error) error {
+	if x.failed != nil {
+		return x.failed
+	}
+	return outcome
 }
 
 func (x *keyContext) Values(name string) ([]string, bool) {
@@ -86,8 +109,8 @@ func (x *keyContext) Values(name string) ([]string, bool) {
 		}
 		name = rest
 	}
-	if x.need.conditions != nil {
-		return x.need.conditions.condition(name)
+	if x.conditions != nil {
+		return x.conditions.condition(name)
 	}
 	return nil, false
 }
@@ -95,25 +118,25 @@ func (x *keyContext) Values(name string) ([]string, bool) {
 func (x *keyContext) ofKey(name string) ([]string, bool) {
 	switch name {
 	case "calleraccount":
-		if x.need.key.key != nil {
+		if x.key.key != nil {
 			return []string{x.call.Principal.Account}, true
 		}
 		return nil, false
 	case "viaservice":
-		if n := len(x.call.Via); n > 0 && x.need.key.key != nil {
+		if n := len(x.call.Via); n > 0 && x.key.key != nil {
 			return []string{x.call.Via[n-1]}, true
 		}
 		return nil, false
 	case "requestalias":
-		if x.need.key.alias != "" {
-			return []string{x.need.key.alias}, true
+		if x.key.alias != "" {
+			return []string{x.key.alias}, true
 		}
 		return nil, false
 	}
-	if x.need.key.key == nil {
+	if x.key.key == nil {
 		return nil, false
 	}
-	k := x.need.key.key
+	k := x.key.key
 	switch name {
 	case "keyspec", "customermasterkeyspec":
 		return []string{string(k.Spec)}, true
@@ -121,6 +144,12 @@ func (x *keyContext) ofKey(name string) ([]string, bool) {
 		return []string{string(k.Usage)}, true
 	case "keyorigin":
 		return []string{string(k.Origin)}, true
+	case "resourcealiases":
+		names, err := x.service.aliasNames(x.ctx, k)
+		if err != nil {
+			x.failed = err
+		}
+		return names, len(names) > 0
 	case "multiregion":
 		return []string{strconv.FormatBool(k.MultiRegion != nil)}, true
 	case "multiregionkeytype":
@@ -133,11 +162,11 @@ func (x *keyContext) ofKey(name string) ([]string, bool) {
 
 // resourceTag compares tag keys without regard to case, as condition keys are.
 func (x *keyContext) resourceTag(name string) ([]string, bool) {
-	if x.need.key.key == nil {
+	if x.key.key == nil {
 		return nil, false
 	}
 	var values []string
-	for _, t := range x.need.key.Tags {
+	for _, t := range x.key.Tags {
 		if strings.ToLower(t.Key) == name {
 			values = append(values, t.Value)
 		}

@@ -41,6 +41,9 @@ func (s *Service) CreateAlias(ctx context.Context, call *authz.Call, in *api.Cre
 			if _, err := unchanged(tx, k.key); err != nil {
 				return nil, err
 			}
+			if err := renew(tx, k.key); err != nil {
+				return nil, err
+			}
 			_, err := aliasRecords.Get(tx, scope(k.Account, k.Region), in.AliasName)
 			if err == nil {
 				return nil, api.AlreadyExistsException("An alias with the name " + arn + " already exists")
@@ -98,6 +101,9 @@ func (s *Service) UpdateAlias(ctx context.Context, call *authz.Call, in *api.Upd
 				if err := s.checkAliasQuota(tx, to.key); err != nil {
 					return nil, err
 				}
+				if err := errors.Join(renew(tx, from.key), renew(tx, to.key)); err != nil {
+					return nil, err
+				}
 			}
 			now.Target, now.Updated = to.ID, call.Time
 			return &api.UpdateAliasOutput{}, aliasRecords.Put(tx, scope(now.Account, now.Region), now.Name, now)
@@ -125,6 +131,9 @@ func (s *Service) DeleteAlias(ctx context.Context, call *authz.Call, in *api.Del
 		}
 		return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.DeleteAliasOutput, error) {
 			if _, err := unchangedAlias(tx, alias, k.key); err != nil {
+				return nil, err
+			}
+			if err := renew(tx, k.key); err != nil {
 				return nil, err
 			}
 			return &api.DeleteAliasOutput{}, aliasRecords.Delete(tx, scope(alias.Account, alias.Region), alias.Name)

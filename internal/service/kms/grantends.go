@@ -115,11 +115,12 @@ func (s *Service) mayRetire(ctx context.Context, call *authz.Call, k found, g *g
 		grants = append(grants, policy.Grant{ID: g.ID, Grantee: g.Grantee.Name})
 	}
 	n := need{key: k}
-	access := n.access(call)
+	known := s.knownOf(ctx, call, &n)
+	access := n.access(known)
 	// A policy without a document admits nobody: the grants alone do.
 	access.Policy = &policy.Source{Name: "grant " + g.ID}
 	access.Grants, access.GrantsSuffice = grants, true
-	return call.Authorize(ctx, access)
+	return known.settled(call.Authorize(ctx, access))
 }
 
 // endGrant deletes a grant of the key that the call was authorised upon.

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/keyring"
@@ -19,6 +20,9 @@ type key struct {
 	policy *policy.Source
 	spec   *keySpec
 	older  []keyring.Material // for ref
+	// names are those of its aliases, nil until someone asked (aliasNames). Every
+	// change of them is a new version of the key.
+	names atomic.Pointer[[]string]
 }
 
 func newKey(record keyRecord, partition string, version uint64) (*key, error) {
