@@ -19,8 +19,8 @@ const module = "github.com/strongroom/strongroom/"
 // Packages of one layer do not import each other.
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
-	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring"},
-	{"internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin"},
+	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation"},
+	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/iam", "api/kms", "api/sts", "internal/gateway"},
@@ -131,9 +131,9 @@ var keepers = map[string][]string{
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
 	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam"},
-	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal"},
-	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal"},
-	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal"},
+	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation"},
+	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation"},
+	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest"},
 	"math/rand":              {},
 	"math/rand/v2":           {"internal/server", "internal/store/storetest"},
 	"unsafe":                 {"internal/front"}, // strings over the request's own bytes
