@@ -25,7 +25,8 @@ type serveCmd struct {
 	TLSCert string   `setting:"" name:"tls-cert" placeholder:"FILE" help:"The certificate and its chain, PEM. With it, HTTPS is spoken."`
 	TLSKey  string   `setting:"" name:"tls-key" placeholder:"FILE" help:"The certificate's private key, PEM."`
 
-	Limits []string `setting:"" sep:"," placeholder:"A,B" help:"Quotas and request rates of accounts: aws for AWS's own, NAME=N, or ACCOUNT/NAME=N, where N may be off. Default: none but AWS's quotas per key."`
+	Limits           []string `setting:"" sep:"," placeholder:"A,B" help:"Quotas and request rates of accounts: aws for AWS's own, NAME=N, or ACCOUNT/NAME=N, where N may be off. Default: none but AWS's quotas per key."`
+	AttestationRoots string   `setting:"" placeholder:"FILE" help:"The roots that attestation documents (Recipient) are trusted by, PEM. AWS publishes its own. Default: none, and such requests are refused."`
 
 	Dev          bool `setting:"" help:"Let the credentials test/test be the account's root, and open the dev endpoints. For development and tests only."`
 	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
@@ -116,8 +117,8 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 	return server.Config{
 		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Store: c.Store,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Limits: c.Limits,
-		Dev:    c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
+		Limits: c.Limits, AttestationRoots: c.AttestationRoots,
+		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
 		Log: log,
 	}
 }

@@ -86,6 +86,10 @@ func TestEverySettingInEveryPlace(t *testing.T) {
 			t.Errorf("%s: %s", setting, stderr)
 		}
 	}
+	roots := filepath.Join(certDir, "roots")
+	if _, stderr := serveConfig(t, nil, []string{"STRONGROOM_ATTESTATION_ROOTS=" + roots}, ""); !strings.Contains(stderr, roots) {
+		t.Errorf("attestation-roots: %s", stderr)
+	}
 	if got, stderr := serveConfig(t, nil, []string{"STRONGROOM_DEV=no"}, "dev = true"); got.Dev || got.Log == nil {
 		t.Errorf("a variable that says no: %+v, %s", got, stderr)
 	}

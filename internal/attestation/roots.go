@@ -21,7 +21,7 @@ func ParseRoots(text []byte) ([]*x509.Certificate, error) {
 			return nil, errors.New("something in it is not PEM")
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("it has a PEM block of type %q; only CERTIFICATE belongs there", block.Type)
+			return nil, errors.New("it has a PEM block that is no certificate")
 		}
 		root, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -299,7 +299,7 @@ func TestCommitRunsTwiceAndNotesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf(`[{"Resources":[{"Account":"111122223333","Type":"T","ARN":"before"},{"Account":"111122223333","Type":"T","ARN":"run %d"}],`+
-		`"Response":[{"Name":"run","Value":"%d"}],"Additional":[{"Name":"more","Value":"%d"}]},%d]`, runs, runs, runs, runs)
+		`"Response":[{"Name":"run","Value":"%d","Members":null}],"Additional":[{"Name":"more","Value":"%d","Members":null}]},%d]`, runs, runs, runs, runs)
 	if len(records) != 1 || records[0] != want {
 		t.Errorf("records %q, want %q", records, want)
 	}
@@ -353,7 +353,7 @@ func TestAuditFields(t *testing.T) {
 	a.SetResponse("x", "1")
 	a.SetResponse("y", "2")
 	a.SetResponse("x", "3")
-	if want := []Field{{"x", "3"}, {"y", "2"}}; !slices.Equal(a.Response, want) {
+	if want := []Field{{Name: "x", Value: "3"}, {Name: "y", Value: "2"}}; !reflect.DeepEqual(a.Response, want) {
 		t.Errorf("%v, want %v", a.Response, want)
 	}
 }

@@ -111,8 +111,12 @@ type Resource struct {
 	ARN     string
 }
 
-// Field is a member of a record, with a text value.
-type Field struct{ Name, Value string }
+// Field is a member of a record, with a text value or, if it has Members, an object
+// of them.
+type Field struct {
+	Name, Value string
+	Members     []Field
+}
 
 // Resource adds a resource to the record unless it is there already.
 func (a *Audit) Resource(account, typ, arn string) {
@@ -125,19 +129,28 @@ func (a *Audit) Resource(account, typ, arn string) {
 }
 
 // SetResponse sets a member of responseElements.
-func (a *Audit) SetResponse(name, value string) { a.Response = set(a.Response, name, value) }
+func (a *Audit) SetResponse(name, value string) {
+	a.Response = set(a.Response, Field{Name: name, Value: value})
+}
 
 // SetAdditional sets a member of additionalEventData.
-func (a *Audit) SetAdditional(name, value string) { a.Additional = set(a.Additional, name, value) }
+func (a *Audit) SetAdditional(name, value string) {
+	a.Additional = set(a.Additional, Field{Name: name, Value: value})
+}
 
-func set(fields []Field, name, value string) []Field {
+// SetAdditionalObject sets a member of additionalEventData that is an object.
+func (a *Audit) SetAdditionalObject(name string, members []Field) {
+	a.Additional = set(a.Additional, Field{Name: name, Members: members})
+}
+
+func set(fields []Field, f Field) []Field {
 	for i := range fields {
-		if fields[i].Name == name {
-			fields[i].Value = value
+		if fields[i].Name == f.Name {
+			fields[i] = f
 			return fields
 		}
 	}
-	return append(fields, Field{name, value})
+	return append(fields, f)
 }
 
 // Derive returns the call that the service of c makes for c's caller on another

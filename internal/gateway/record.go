@@ -79,7 +79,11 @@ func withFields(object []byte, fields []authz.Field) []byte {
 		}
 		object = wire.AppendString(object, f.Name)
 		object = append(object, ':')
-		object = wire.AppendString(object, f.Value)
+		if len(f.Members) > 0 {
+			object = append(object, withFields(nil, f.Members)...)
+		} else {
+			object = wire.AppendString(object, f.Value)
+		}
 	}
 	return append(object, '}')
 }

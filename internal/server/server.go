@@ -49,6 +49,9 @@ type Config struct {
 	// Limits are the entries of --limits, as kms.ParseLimits reads them; without any,
 	// only AWS's quotas per key hold.
 	Limits []string
+	// AttestationRoots is a PEM file of the roots of attestation documents; without
+	// it, requests with a Recipient are refused.
+	AttestationRoots string
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -215,9 +218,14 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier, err := s.attestationVerifier()
+	if err != nil {
+		return nil, err
+	}
 	s.kms = kms.New(kms.Config{
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
-		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits, Log: s.cfg.Log,
+		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
+		Attestation: verifier, Log: s.cfg.Log,
 	})
 	cfg := gateway.Config{
 		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam}))},

@@ -51,6 +51,13 @@ func TestValidate(t *testing.T) {
 		{"unknown seal", func(c *Config) { c.Seal = "tpm" }, "seal", "there is: file"},
 		{"unknown store", func(c *Config) { c.Store = "postgres" }, "store", "there is: pebble"},
 
+		{"attestation roots", func(c *Config) { c.AttestationRoots = roots(t, "aws.nitro-enclaves") }, "", ""},
+		{"attestation roots of one's own", func(c *Config) { c.AttestationRoots = roots(t, "a test") }, "attestation-roots", "not of AWS's"},
+		{"attestation roots of one's own in a dev server", func(c *Config) { c.AttestationRoots, c.Dev = roots(t, "a test"), true }, "", ""},
+		{"attestation roots that are missing", func(c *Config) { c.AttestationRoots = missing }, "attestation-roots", "no such file"},
+		{"attestation roots that are none", func(c *Config) { c.AttestationRoots = cert }, "attestation-roots", "not a root"},
+		{"attestation roots that are a key", func(c *Config) { c.AttestationRoots = key }, "attestation-roots", "PEM block"},
+
 		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen", "address and a port"},
 		{"port by name", func(c *Config) { c.Listen = "127.0.0.1:http" }, "listen", "65535"},
 		{"port too high", func(c *Config) { c.Listen = "127.0.0.1:65536" }, "listen", "65535"},
@@ -112,6 +119,29 @@ func TestUnreadableSaysWhoMustRead(t *testing.T) {
 		setting.Problem != "cannot read key.pem: permission denied" || !strings.Contains(setting.Hint(), "uid") {
 		t.Errorf("got %v, hint %q", err, setting.Hint())
 	}
+}
+
+// roots writes a new root certificate with a subject like that of AWS's.
+func roots(t *testing.T, name string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
+		Subject:               pkix.Name{CommonName: name, Country: []string{"US"}, Organization: []string{"Amazon"}, OrganizationalUnit: []string{"AWS"}},
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // pair writes a new certificate and its key.

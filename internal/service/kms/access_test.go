@@ -39,6 +39,7 @@ func TestConditions(t *testing.T) {
 			[]m{encrypt, with(encrypt, m{"KeyId": "alias/bad"})}},
 		{"alias ARN", "DescribeKey", equals("kms:RequestAlias", "alias/good"),
 			m{"KeyId": "arn:aws:kms:us-east-1:" + account + ":alias/good"}, []m{{}}},
+		{"no pair spec where there is none", "Encrypt", m{"Null": m{"kms:DataKeyPairSpec": "true"}}, encrypt, nil},
 		{"algorithm, left out", "Encrypt", equals("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT"), encrypt, nil},
 		{"algorithm, of a data key", "GenerateDataKey", equals("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT"), m{"KeySpec": "AES_256"}, nil},
 		{"another algorithm", "Encrypt", equals("kms:EncryptionAlgorithm", rsaOAEP), nil, []m{encrypt}},

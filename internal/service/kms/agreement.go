@@ -11,14 +11,15 @@ import (
 // DeriveSharedSecret returns the raw secret that the key shares with the holder of
 // another public key; deriving a key from it is the caller's to do.
 func (s *Service) DeriveSharedSecret(ctx context.Context, call *authz.Call, in *api.DeriveSharedSecretInput) (*api.DeriveSharedSecretOutput, error) {
-	if in.Recipient != nil {
-		return nil, errRecipient
+	to, err := s.recipientOf(call, in.Recipient)
+	if err != nil {
+		return nil, err
 	}
 	algorithm := string(in.KeyAgreementAlgorithm)
 	k, err := s.keyFor(ctx, call, &keyUse{
 		keyID: in.KeyId, grantTokens: in.GrantTokens,
 		usage: api.KeyUsageTypeKeyAgreement, algorithm: algorithm,
-		conditions: conditionList{{"keyagreementalgorithm", algorithm}},
+		conditions: either{conditionList{{"keyagreementalgorithm", algorithm}}, to},
 	})
 	if err != nil {
 		return nil, err
@@ -35,10 +36,15 @@ func (s *Service) DeriveSharedSecret(ctx context.Context, call *authz.Call, in *
 		shared.Wipe()
 		return nil, err
 	}
-	return &api.DeriveSharedSecretOutput{
+	out := &api.DeriveSharedSecretOutput{
 		KeyId:                 k.ARN,
-		SharedSecret:          shared,
 		KeyAgreementAlgorithm: in.KeyAgreementAlgorithm,
 		KeyOrigin:             k.Origin,
-	}, nil
+	}
+	if to != nil {
+		out.CiphertextForRecipient, err = s.enclose(to, shared)
+	} else {
+		out.SharedSecret = shared
+	}
+	return out, err
 }

@@ -55,6 +55,8 @@ type cryptoConditions struct {
 	sameKey *bool
 	// pairSpec is set for the GenerateDataKeyPair operations.
 	pairSpec string
+	// recipient is nil unless the call is attested.
+	recipient *recipient
 }
 
 const contextPrefix = "encryptioncontext:"
@@ -80,9 +82,9 @@ func (c *cryptoConditions) condition(key string) ([]string, bool) {
 		}
 		return names, len(names) > 0
 	case "encryptionalgorithm":
-		return []string{c.algorithm}, c.algorithm != ""
+		return present(c.algorithm)
 	case "datakeypairspec":
-		return []string{c.pairSpec}, c.pairSpec != ""
+		return present(c.pairSpec)
 	case "reencryptonsamekey":
 		if c.sameKey == nil {
 			return nil, false
@@ -92,5 +94,5 @@ func (c *cryptoConditions) condition(key string) ([]string, bool) {
 		}
 		return []string{"false"}, true
 	}
-	return nil, false
+	return c.recipient.condition(key)
 }

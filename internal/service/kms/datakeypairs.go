@@ -13,24 +13,29 @@ import (
 // GenerateDataKeyPair returns a fresh key pair, its private key in the clear and
 // encrypted under a key.
 func (s *Service) GenerateDataKeyPair(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyPairInput) (*api.GenerateDataKeyPairOutput, error) {
-	if in.Recipient != nil {
-		return nil, errRecipient
+	to, err := s.recipientOf(call, in.Recipient)
+	if err != nil {
+		return nil, err
 	}
 	made, err := s.dataKeyPair(ctx, call, &dataKeyPairRequest{
 		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeyPairSpec,
-		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun, recipient: to,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &api.GenerateDataKeyPairOutput{
+	out := &api.GenerateDataKeyPairOutput{
 		PrivateKeyCiphertextBlob: made.blob,
-		PrivateKeyPlaintext:      made.private,
 		PublicKey:                made.public,
 		KeyId:                    made.key.ARN,
 		KeyPairSpec:              in.KeyPairSpec,
-		KeyMaterialId:            made.material,
-	}, nil
+	}
+	if to != nil {
+		out.CiphertextForRecipient, err = s.enclose(to, made.private)
+	} else {
+		out.PrivateKeyPlaintext, out.KeyMaterialId = made.private, made.material
+	}
+	return out, err
 }
 
 // GenerateDataKeyPairWithoutPlaintext is GenerateDataKeyPair for those who will
@@ -59,6 +64,7 @@ type dataKeyPairRequest struct {
 	spec        api.DataKeyPairSpec
 	grantTokens []string
 	dryRun      *bool
+	recipient   *recipient
 }
 
 type dataKeyPair struct {
@@ -73,7 +79,7 @@ func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKey
 	k, err := s.keyFor(ctx, call, &keyUse{
 		keyID: in.keyID, grantTokens: in.grantTokens,
 		usage: api.KeyUsageTypeEncryptDecrypt, algorithm: symmetricDefault,
-		conditions: &cryptoConditions{context: in.context, algorithm: symmetricDefault, pairSpec: string(in.spec)},
+		conditions: &cryptoConditions{context: in.context, algorithm: symmetricDefault, pairSpec: string(in.spec), recipient: in.recipient},
 		check: func() error {
 			if row := specOf(api.KeySpec(in.spec)); row == nil || !row.pair || !row.in(call.Region) {
 				return api.UnsupportedOperationException(fmt.Sprintf("KeyPairSpec %s is not supported in this Region.", in.spec))

@@ -10,28 +10,27 @@ import (
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
-// errRecipient is the answer to requests that carry an attestation document.
-var errRecipient = api.UnsupportedOperationException("The Recipient parameter is not supported yet.")
-
 // GenerateDataKey returns fresh random bytes in the clear and encrypted under a
 // key.
 func (s *Service) GenerateDataKey(ctx context.Context, call *authz.Call, in *api.GenerateDataKeyInput) (*api.GenerateDataKeyOutput, error) {
-	if in.Recipient != nil {
-		return nil, errRecipient
+	to, err := s.recipientOf(call, in.Recipient)
+	if err != nil {
+		return nil, err
 	}
 	made, err := s.dataKey(ctx, call, &dataKeyRequest{
 		keyID: in.KeyId, context: in.EncryptionContext, spec: in.KeySpec, bytes: in.NumberOfBytes,
-		grantTokens: in.GrantTokens, dryRun: in.DryRun,
+		grantTokens: in.GrantTokens, dryRun: in.DryRun, recipient: to,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &api.GenerateDataKeyOutput{
-		CiphertextBlob: made.blob,
-		Plaintext:      made.plaintext,
-		KeyId:          made.key.ARN,
-		KeyMaterialId:  made.material,
-	}, nil
+	out := &api.GenerateDataKeyOutput{CiphertextBlob: made.blob, KeyId: made.key.ARN}
+	if to != nil {
+		out.CiphertextForRecipient, err = s.enclose(to, made.plaintext)
+	} else {
+		out.Plaintext, out.KeyMaterialId = made.plaintext, made.material
+	}
+	return out, err
 }
 
 // GenerateDataKeyWithoutPlaintext is GenerateDataKey for those who will decrypt
@@ -59,6 +58,7 @@ type dataKeyRequest struct {
 	bytes       *int32
 	grantTokens []string
 	dryRun      *bool
+	recipient   *recipient
 }
 
 type dataKey struct {
@@ -77,7 +77,7 @@ func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequ
 		return nil, err
 	}
 	algorithm := string(api.EncryptionAlgorithmSpecSymmetricDefault)
-	if err := s.may(ctx, call, need{key: k, conditions: &cryptoConditions{context: in.context, algorithm: algorithm}}); err != nil {
+	if err := s.may(ctx, call, need{key: k, conditions: &cryptoConditions{context: in.context, algorithm: algorithm, recipient: in.recipient}}); err != nil {
 		return nil, err
 	}
 	length, err := in.length()
@@ -122,11 +122,12 @@ func (s *Service) GenerateRandom(ctx context.Context, call *authz.Call, in *api.
 	if in.NumberOfBytes == nil {
 		return nil, awserr.Validation("NumberOfBytes is required.")
 	}
-	if err := s.mayInAccount(ctx, call, "", "*", nil); err != nil {
+	to, err := s.recipientOf(call, in.Recipient)
+	if err != nil {
 		return nil, err
 	}
-	if in.Recipient != nil {
-		return nil, errRecipient
+	if err := s.mayInAccount(ctx, call, "", "*", to); err != nil {
+		return nil, err
 	}
 	if in.CustomKeyStoreId != "" {
 		return nil, api.CustomKeyStoreNotFoundException("")
@@ -134,6 +135,10 @@ func (s *Service) GenerateRandom(ctx context.Context, call *authz.Call, in *api.
 	random := make(secret.Bytes, *in.NumberOfBytes)
 	if _, err := io.ReadFull(s.Rand, random); err != nil {
 		return nil, err
+	}
+	if to != nil {
+		sealed, err := s.enclose(to, random)
+		return &api.GenerateRandomOutput{CiphertextForRecipient: sealed}, err
 	}
 	return &api.GenerateRandomOutput{Plaintext: random}, nil
 }

@@ -16,19 +16,20 @@ import (
 func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.DecryptInput) (*api.DecryptOutput, error) {
 	algorithm := orDefault(&in.EncryptionAlgorithm)
 	ignored := ignoresCiphertext(in.DryRun, in.DryRunModifiers)
-	if in.Recipient != nil {
-		return nil, errRecipient
-	}
 	if in.CiphertextBlob == nil && !ignored {
 		return nil, awserr.Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
 	}
 	if (algorithm != symmetricDefault || ignored) && in.KeyId == "" {
 		return nil, awserr.Validation("KeyId must not be null")
 	}
+	to, err := s.recipientOf(call, in.Recipient)
+	if err != nil {
+		return nil, err
+	}
 	from := source{
 		blob: in.CiphertextBlob, keyID: in.KeyId, context: in.EncryptionContext,
 		algorithm: algorithm, grantTokens: in.GrantTokens, action: "kms:Decrypt",
-		ignored: ignored,
+		ignored: ignored, recipient: to,
 	}
 	k, material, err := s.sourceKey(ctx, call, &from)
 	if err != nil {
@@ -55,12 +56,13 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 		plaintext.Wipe()
 		return nil, err
 	}
-	return &api.DecryptOutput{
-		KeyId:               k.ARN,
-		Plaintext:           plaintext,
-		EncryptionAlgorithm: api.EncryptionAlgorithmSpec(algorithm),
-		KeyMaterialId:       material,
-	}, nil
+	out := &api.DecryptOutput{KeyId: k.ARN, EncryptionAlgorithm: api.EncryptionAlgorithmSpec(algorithm)}
+	if to != nil {
+		out.CiphertextForRecipient, err = s.enclose(to, plaintext)
+	} else {
+		out.Plaintext, out.KeyMaterialId = plaintext, material
+	}
+	return out, err
 }
 
 // errIncorrectKey is the answer to the name of another key than the ciphertext's.
@@ -75,6 +77,7 @@ type source struct {
 	grantTokens []string
 	action      string
 	sameKey     func(k *key) *bool
+	recipient   *recipient
 	ignored     bool // the dry run is to look at everything but the ciphertext
 }
 
@@ -99,7 +102,7 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	if k, err = s.withTokens(ctx, call, k, from.grantTokens); err != nil {
 		return found{}, "", err
 	}
-	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm}
+	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm, recipient: from.recipient}
 	if from.sameKey != nil {
 		conditions.sameKey = from.sameKey(k.key)
 	}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 
 	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/attestation"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/policy"
@@ -44,6 +45,9 @@ type Config struct {
 	GrantTokenKey secret.Bytes
 	// Limits are the quotas of accounts; if nil, AWS's quotas per key and no others.
 	Limits *Limits
+	// Attestation verifies the attestation documents of Recipient parameters; if nil,
+	// such requests are refused.
+	Attestation *attestation.Verifier
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
