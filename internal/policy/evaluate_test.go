@@ -161,6 +161,8 @@ func TestEvaluate(t *testing.T) {
 		{"ARNs are case-sensitive", setup{who: alice, policy: names("arn:aws:iam::111111111111:user/Alice")}, noResource},
 		{"role named", setup{who: session, policy: names(roleARN)}, allowed},
 		{"role named by unique id", setup{who: session, policy: names("AROAAAAAAAAAAAAAAAAA")}, allowed},
+		{"session named by unique id", setup{who: session, policy: names("AROAAAAAAAAAAAAAAAAA:s1")}, allowed},
+		{"another session named by unique id", setup{who: session, policy: names("AROAAAAAAAAAAAAAAAAA:s2")}, noResource},
 		{"role named without its path", setup{who: session, policy: names("arn:aws:iam::111111111111:role/app")}, noResource},
 		{"session named", setup{who: session, policy: names(sessARN)}, allowed},
 		{"another session named", setup{who: session, policy: names("arn:aws:sts::111111111111:assumed-role/app/s2")}, noResource},

@@ -144,7 +144,7 @@ func naiveNamesOne(name string, p Principal) naiveForms {
 		return naiveForms{}
 	case name == p.Account || strings.HasSuffix(name, ":iam::"+p.Account+":root"):
 		return naiveForms{account: true}
-	case p.Type != Root && name == p.ARN, p.Type == User && name == p.ID:
+	case p.Type != Root && name == p.ARN, (p.Type == User || p.Type == AssumedRole) && name == p.ID:
 		return naiveForms{direct: true}
 	case p.Type == AssumedRole && (name == p.RoleARN || name == strings.Split(p.ID, ":")[0]):
 		return naiveForms{role: true}

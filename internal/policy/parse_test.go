@@ -183,7 +183,7 @@ func TestRefused(t *testing.T) {
 		"arn:aws:iam::111122223333:user/*", "arn:aws:iam::*:root", "arn:aws:iam::111122223333:role/a?", "arn:aws:sts::111122223333:assumed-role/app/*",
 		"arn:*:iam::111122223333:root", "arn:aws:iam::111122223333:group/g", "arn:aws:iam::11112222333:root", "arn:aws:iam::111122223333:root/x", "arn:aws:iam:us-east-1:111122223333:root",
 		"arn:aws:sts::111122223333:assumed-role/app", "arn:aws:sts::111122223333:assumed-role/app/s/t", "arn:aws:iam::111122223333:user/", "arn:aws:iam::111122223333:user", "arn:aws:s3:::bucket",
-		"arn:aws:iam::111122223333", "alice", "", "11112222333", "1111222233334", "AIDA", "AKIAIOSFODNN7EXAMPLE", "AGPAJ2UCCR6DPCEXAMPLE", "**", "arn:aws:sts::111122223333:federated-user/a/b",
+		"arn:aws:iam::111122223333", "alice", "", "11112222333", "1111222233334", "AIDA", "AKIAIOSFODNN7EXAMPLE", "AGPAJ2UCCR6DPCEXAMPLE", "AIDACKCEVSQ6C2EXAMPLE:s", "AROACKCEVSQ6C2EXAMPLE:", "AROACKCEVSQ6C2EXAMPLE:s:t", "AROACKCEVSQ6C2EXAMPLE:*", "**", "arn:aws:sts::111122223333:federated-user/a/b",
 		"arn:aws:iam::111122223333:user/a b", "arn:aws:iam::111122223333:role/a*/b", "arn:aws:iam::111122223333:role/a b/c", "arn:aws:iam::111122223333:role/ü",
 	} {
 		tests = append(tests, struct {
@@ -236,7 +236,7 @@ func TestAccepted(t *testing.T) {
 		{"dollar that begins no variable", IdentityPolicy, in(allow + encrypt + `"Resource":"arn:aws:s3:::b/$x$"`)},
 		{"older version: no variables", IdentityPolicy, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::b/${"}}`},
 		{"default with a brace and a comma", IdentityPolicy, in(allow + encrypt + `"Resource":"arn:aws:s3:::b/${aws:username, 'a},b'}"`)},
-		{"all principals", KeyPolicy, in(allow + `"Principal":{"AWS":["*","111122223333","arn:aws:iam::111122223333:root","arn:aws-us-gov:iam::111122223333:user/a/b/c@d","arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/R","arn:aws:sts::111122223333:assumed-role/R/s@x","arn:aws:sts::111122223333:federated-user/f","AIDACKCEVSQ6C2EXAMPLE","AROACKCEVSQ6C2EXAMPLE"],"Service":["logs.us-east-1.amazonaws.com","s3.amazonaws.com"]},` + encrypt + onAll)},
+		{"all principals", KeyPolicy, in(allow + `"Principal":{"AWS":["*","111122223333","arn:aws:iam::111122223333:root","arn:aws-us-gov:iam::111122223333:user/a/b/c@d","arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/R","arn:aws:sts::111122223333:assumed-role/R/s@x","arn:aws:sts::111122223333:federated-user/f","AIDACKCEVSQ6C2EXAMPLE","AROACKCEVSQ6C2EXAMPLE","AROACKCEVSQ6C2EXAMPLE:s@x"],"Service":["logs.us-east-1.amazonaws.com","s3.amazonaws.com"]},` + encrypt + onAll)},
 		{"trust policy", TrustPolicy, in(allow + `"Principal":{"Federated":["accounts.google.com","arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/X","arn:aws:iam::111122223333:saml-provider/p"]},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"]`)},
 		{"canonical user", ResourcePolicy, in(allow + `"Principal":{"CanonicalUser":"79a59df900b949e55d96a1e698fbaced"},` + encrypt + onAll)},
 		{"NotPrincipal with Deny", ResourcePolicy, in(deny + `"NotPrincipal":{"AWS":"111122223333"},` + encrypt + onAll)},

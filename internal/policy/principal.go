@@ -53,7 +53,7 @@ const (
 	RoleForm                                   // arn:aws:iam::A:role/…
 	SessionForm                                // arn:aws:sts::A:assumed-role/R/S
 	FederatedUserForm                          // arn:aws:sts::A:federated-user/N
-	UniqueIDForm                               // AIDA… or AROA…, of a deleted user or role
+	UniqueIDForm                               // AIDA… or AROA… of a user or role, AROA…:NAME of a role session
 	ServiceForm                                // {"Service": "…"}
 	FederatedForm                              // {"Federated": "…"}
 	CanonicalUserForm                          // {"CanonicalUser": "…"}
@@ -122,8 +122,13 @@ func isPartition(s string) bool {
 	return ok && (rest == "" || rest[0] == '-' && validService(rest))
 }
 
-// isUniqueID reports whether s is the id of a user (AIDA…) or a role (AROA…).
+// isUniqueID reports whether s is the id of a user (AIDA…), a role (AROA…) or a
+// role session (AROA…:NAME).
 func isUniqueID(s string) bool {
+	s, session, ofSession := strings.Cut(s, ":")
+	if ofSession && (!strings.HasPrefix(s, "AROA") || !isName(session)) {
+		return false
+	}
 	if len(s) < 16 || len(s) > 128 || !strings.HasPrefix(s, "AIDA") && !strings.HasPrefix(s, "AROA") {
 		return false
 	}
@@ -250,7 +255,7 @@ func (s *principalSet) admits(p *Principal) admission {
 	if p.Type == Root {
 		return a
 	}
-	if s.arns.contains(p.ARN) || p.Type == User && s.ids.contains(p.ID) {
+	if s.arns.contains(p.ARN) || (p.Type == User || p.Type == AssumedRole) && s.ids.contains(p.ID) {
 		a |= admitsDirectly
 	}
 	if p.Type == AssumedRole {

@@ -53,7 +53,7 @@ var (
 		"arn:aws:s3:::bucket/*/?", "arn:aws:s3:::bucket/${AWS:UserName}/b", "arn:aws:k*:us-*-1:*:*/?*"}
 	worldNames = []string{"*", accountA, accountB, "arn:aws:iam::111111111111:root", "arn:aws:iam::111111111111:user/alice", "arn:aws:iam::222222222222:user/x/bob",
 		"arn:aws:iam::111111111111:role/p/app", "arn:aws:iam::222222222222:role/app", "arn:aws:sts::111111111111:assumed-role/app/s1", "arn:aws:sts::222222222222:assumed-role/app/s1",
-		"arn:aws:sts::111111111111:federated-user/fay", "AIDAAAAAAAAAAAAAAAAA", "AROAAAAAAAAAAAAAAAAA", "AROABBBBBBBBBBBBBBBB"}
+		"arn:aws:sts::111111111111:federated-user/fay", "AIDAAAAAAAAAAAAAAAAA", "AROAAAAAAAAAAAAAAAAA", "AROABBBBBBBBBBBBBBBB", "AROAAAAAAAAAAAAAAAAA:s1", "AROABBBBBBBBBBBBBBBB:s2"}
 	worldKeys = []string{"aws:PrincipalTag/team", "aws:SourceIp", "kms:EncryptionContext:Project", "aws:TagKeys", "aws:CurrentTime", "kms:RotationPeriodInDays", "aws:SecureTransport", "aws:PrincipalArn", "AWS:UserName"}
 	// worldValues are what requests and policies hold, by the kind of operator.
 	worldValues = map[string][]string{

@@ -160,13 +160,38 @@ func (s *Service) ListInstanceProfilesForRole(ctx context.Context, call *authz.C
 }
 
 // principal finds out whether a principal that a policy names exists, and the
-// unique id of a user or role.
+// unique id of a user, role or role session.
 func (s *Service) principal(ctx context.Context, p policy.PrincipalRef) (id string, ok bool, err error) {
 	found, ok, err := s.behind(ctx, p)
-	if found == nil || p.Form == policy.SessionForm {
+	if found == nil {
 		return "", ok, err
 	}
+	if p.Form == policy.SessionForm {
+		return found.ID + ":" + p.Name[strings.LastIndexByte(p.Name, '/')+1:], ok, err
+	}
 	return found.ID, found.ARN == p.Name, nil
+}
+
+// PrincipalARN returns the ARN that the user or role of account with that unique
+// id has now; for AROA…:NAME, that of the role session. It is empty when there is
+// none any more.
+func (s *Service) PrincipalARN(ctx context.Context, account, id string) (string, error) {
+	id, session, ofSession := strings.Cut(id, ":")
+	i, err := s.identities.Get(ctx, scopeOf(account), id)
+	switch {
+	case isNotFound(err) || errors.Is(err, store.ErrKey):
+		return "", nil
+	case err != nil:
+		return "", err
+	case ofSession:
+		return s.sessionARN(account, i.Name, session), nil
+	}
+	return i.ARN, nil
+}
+
+// sessionARN is the ARN of a role session; it has no path.
+func (s *Service) sessionARN(account, role, session string) string {
+	return "arn:" + s.Partition + ":sts::" + account + ":assumed-role/" + role + "/" + session
 }
 
 // UniqueID returns the unique id of the user or role that p names; of a role

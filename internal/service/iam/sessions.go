@@ -167,7 +167,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 	return authz.Principal{
 		Principal: policy.Principal{
 			Type: policy.AssumedRole, Account: t.Account,
-			ARN:     "arn:" + s.Partition + ":sts::" + t.Account + ":assumed-role/" + role.Name + "/" + t.Name,
+			ARN:     s.sessionARN(t.Account, role.Name, t.Name),
 			RoleARN: role.ARN,
 			ID:      role.ID + ":" + t.Name,
 		},

@@ -36,9 +36,11 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 	if record.ID, err = s.newKeyID(record.MultiRegion != nil); err != nil {
 		return nil, err
 	}
-	if record.Policy, err = s.newPolicy(ctx, call, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+	chosen, err := s.newPolicy(ctx, call, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	if err != nil {
 		return nil, err
 	}
+	record.Policy, record.PolicyIDs = chosen.text, chosen.ids
 	if record.Origin == api.OriginTypeAwsKms {
 		material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
 		if err != nil {

@@ -63,6 +63,20 @@ func (u uniqueIDs) UniqueID(_ context.Context, p policy.PrincipalRef) (string, e
 	return u[p.Name], nil
 }
 
+func (u uniqueIDs) PrincipalARN(_ context.Context, _, id string) (string, error) {
+	id, session, ofSession := strings.Cut(id, ":")
+	for arn, its := range u {
+		if its != id {
+			continue
+		}
+		if ofSession {
+			return strings.TrimSuffix(sessionARN, "one") + session, nil
+		}
+		return arn, nil
+	}
+	return "", nil
+}
+
 func newGrantHarness(t *testing.T) *grantHarness {
 	t.Helper()
 	g := &grantHarness{

@@ -15,6 +15,10 @@ type Identities interface {
 	// AROA…; of a role session, its role's. It is empty for accounts and
 	// federated users, which have none, and for principals that do not exist.
 	UniqueID(ctx context.Context, p policy.PrincipalRef) (string, error)
+	// PrincipalARN returns the ARN that the user or role of account with that
+	// unique id has now; for AROA…:NAME, that of the role session. It is empty when
+	// there is none any more.
+	PrincipalARN(ctx context.Context, account, id string) (string, error)
 }
 
 // uniqueID is empty where there is none, and for all if nobody keeps them.

@@ -20,7 +20,7 @@ const (
 
 // PutKeyPolicy replaces a key's policy.
 func (s *Service) PutKeyPolicy(ctx context.Context, call *authz.Call, in *api.PutKeyPolicyInput) (*api.PutKeyPolicyOutput, error) {
-	var text string
+	var put checkedPolicy
 	return changeKey(ctx, s, call, change[*api.PutKeyPolicyOutput]{
 		keyID:      in.KeyId,
 		group:      viewing,
@@ -30,12 +30,12 @@ func (s *Service) PutKeyPolicy(ctx context.Context, call *authz.Call, in *api.Pu
 				return err
 			}
 			var err error
-			text, err = s.newPolicy(ctx, call, &k.keyRecord, in.Policy, in.BypassPolicyLockoutSafetyCheck)
+			put, err = s.newPolicy(ctx, call, &k.keyRecord, in.Policy, in.BypassPolicyLockoutSafetyCheck)
 			return err
 		},
 		edit: func(_ *store.Tx, k *key, record *keyRecord) (*api.PutKeyPolicyOutput, error) {
 			call.Audit.SetResponse("keyId", k.ARN)
-			record.Policy = text
+			record.Policy, record.PolicyIDs = put.text, put.ids
 			return &api.PutKeyPolicyOutput{}, nil
 		},
 	})
@@ -53,7 +53,11 @@ func (s *Service) GetKeyPolicy(ctx context.Context, call *authz.Call, in *api.Ge
 	if err := checkPolicyName(in.PolicyName); err != nil {
 		return nil, err
 	}
-	return &api.GetKeyPolicyOutput{Policy: k.Policy, PolicyName: policyName}, nil
+	text, err := s.shownPolicy(ctx, &k.keyRecord)
+	if err != nil {
+		return nil, err
+	}
+	return &api.GetKeyPolicyOutput{Policy: text, PolicyName: policyName}, nil
 }
 
 // ListKeyPolicies lists the names of a key's policies, of which there is one.
@@ -78,25 +82,21 @@ func checkPolicyName(name string) error {
 	return nil
 }
 
-// newPolicy checks the policy that is meant for a key, and returns the text to
-// store. An empty text means the default policy. Unless bypass is set, the caller
+// newPolicy checks the policy that is meant for a key, and returns what to store
+// of it. An empty text means the default policy. Unless bypass is set, the caller
 // must be able to change the policy again (kms.md §7).
-func (s *Service) newPolicy(ctx context.Context, call *authz.Call, record *keyRecord, text string, bypass bool) (string, error) {
+func (s *Service) newPolicy(ctx context.Context, call *authz.Call, record *keyRecord, text string, bypass bool) (checkedPolicy, error) {
 	if text == "" {
-		return defaultPolicy(call.Partition, record.Account), nil
+		text = defaultPolicy(call.Partition, record.Account)
+		return checkedPolicy{text: text, shown: text}, nil
 	}
-	document, err := policy.ParseLimited([]byte(text), policy.KeyPolicy, policy.Limits{Bytes: maxPolicy})
+	given, err := policy.ParseLimited([]byte(text), policy.KeyPolicy, policy.Limits{Bytes: maxPolicy})
 	if err != nil {
-		return "", refusedPolicy(err)
+		return checkedPolicy{}, refusedPolicy(err)
 	}
-	for _, named := range document.Principals() {
-		ok, err := s.Principals.Exists(ctx, named)
-		if err != nil {
-			return "", err
-		}
-		if !ok {
-			return "", errInvalidPrincipals
-		}
+	document, ids, err := s.bind(ctx, given)
+	if err != nil {
+		return checkedPolicy{}, err
 	}
 	if !bypass {
 		k := found{key: &key{
@@ -107,13 +107,13 @@ func (s *Service) newPolicy(ctx context.Context, call *authz.Call, record *keyRe
 		again := need{action: "kms:PutKeyPolicy", key: k, conditions: conditionMap{"bypasspolicylockoutsafetycheck": {"false"}}}
 		allowed, err := s.could(ctx, call, again)
 		if err != nil {
-			return "", err
+			return checkedPolicy{}, err
 		}
 		if !allowed {
-			return "", api.MalformedPolicyDocumentException("The new key policy will not allow you to update the key policy in the future.")
+			return checkedPolicy{}, api.MalformedPolicyDocumentException("The new key policy will not allow you to update the key policy in the future.")
 		}
 	}
-	return document.Pretty(), nil
+	return checkedPolicy{text: document.Pretty(), shown: given.Pretty(), ids: ids}, nil
 }
 
 var errInvalidPrincipals = api.MalformedPolicyDocumentException("Policy contains a statement with one or more invalid principals.")

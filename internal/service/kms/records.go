@@ -22,8 +22,13 @@ type keyRecord struct {
 	// DeletionDate and PendingWindow (days) are set while deletion is pending.
 	DeletionDate  *time.Time `json:"deletionDate,omitempty"`
 	PendingWindow int32      `json:"pendingWindow,omitempty"`
-	// Policy is the key policy in the form that GetKeyPolicy answers.
+	// Policy is the key policy in AWS KMS's layout, with the unique ids of the users,
+	// roles and sessions that it names in place of their ARNs. Policies that were
+	// stored before unique ids were kept hold ARNs, and go on meaning whoever bears
+	// them, until they are put again.
 	Policy string `json:"policy"`
+	// PolicyIDs has the account of each unique id in Policy.
+	PolicyIDs map[string]string `json:"policyIds,omitempty"`
 	Tags   []tag  `json:"tags,omitempty"`
 	// Materials are wrapped by the keyring, the newest and current one last.
 	Materials []generation `json:"materials"`

@@ -33,7 +33,7 @@ func (s *Service) replicateKey(ctx context.Context, call *authz.Call, in *api.Re
 		return nil, err
 	}
 	there := elsewhere(call, in.ReplicaRegion)
-	replica, create, err := s.newReplica(ctx, there, k.key, in)
+	replica, shownPolicy, create, err := s.newReplica(ctx, there, k.key, in)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Service) replicateKey(ctx context.Context, call *authz.Call, in *api.Re
 		if err := later(tx, &record, call.Time, finishReplica); err != nil {
 			return nil, err
 		}
-		out := &api.ReplicateKeyOutput{ReplicaKeyMetadata: made.metadata(), ReplicaPolicy: record.Policy, ReplicaTags: slices.Clone(in.Tags)}
+		out := &api.ReplicateKeyOutput{ReplicaKeyMetadata: made.metadata(), ReplicaPolicy: shownPolicy, ReplicaTags: slices.Clone(in.Tags)}
 		return out, events.addCall(tx, 0, call, made, createKeyRow.Name,
 			createKeyRow.AuditRequest(nil, create), createKeyRow.AuditResponse(nil, &api.CreateKeyOutput{KeyMetadata: out.ReplicaKeyMetadata}))
 	})
@@ -105,8 +105,9 @@ func (s *Service) replicable(k *key, region string) error {
 }
 
 // newReplica asks for the permissions in the replica's region and describes the
-// replica, as a record and as what CreateKey would have been asked.
-func (s *Service) newReplica(ctx context.Context, there *authz.Call, primary *key, in *api.ReplicateKeyInput) (keyRecord, *api.CreateKeyInput, error) {
+// replica, as a record, with its policy as it is shown, and as what CreateKey would
+// have been asked.
+func (s *Service) newReplica(ctx context.Context, there *authz.Call, primary *key, in *api.ReplicateKeyInput) (keyRecord, string, *api.CreateKeyInput, error) {
 	var none keyRecord
 	yes := true
 	create := &api.CreateKeyInput{
@@ -117,15 +118,15 @@ func (s *Service) newReplica(ctx context.Context, there *authz.Call, primary *ke
 	conditions := createConditions(create)
 	conditions["multiregionkeytype"] = []string{string(api.MultiRegionKeyTypeReplica)}
 	if err := s.mayInAccount(ctx, there, "kms:CreateKey", "*", conditions); err != nil {
-		return none, nil, err
+		return none, "", nil, err
 	}
 	tags, err := newTags(in.Tags)
 	if err != nil {
-		return none, nil, err
+		return none, "", nil, err
 	}
 	if len(tags) > 0 {
 		if err := s.mayInAccount(ctx, there, "kms:TagResource", "*", conditions); err != nil {
-			return none, nil, err
+			return none, "", nil, err
 		}
 	}
 	record := keyRecord{
@@ -142,8 +143,9 @@ func (s *Service) newReplica(ctx context.Context, there *authz.Call, primary *ke
 	if in.Description != nil {
 		record.Description = *in.Description
 	}
-	record.Policy, err = s.newPolicy(ctx, there, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck)
-	return record, create, err
+	chosen, err := s.newPolicy(ctx, there, &record, in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	record.Policy, record.PolicyIDs = chosen.text, chosen.ids
+	return record, chosen.shown, create, err
 }
 
 // updatePrimaryRow writes the record of UpdatePrimaryRegion in the new primary's
