@@ -29,7 +29,7 @@ type keyRecord struct {
 	Policy string `json:"policy"`
 	// PolicyIDs has the account of each unique id in Policy.
 	PolicyIDs map[string]string `json:"policyIds,omitempty"`
-	Tags   []tag  `json:"tags,omitempty"`
+	Tags      []tag             `json:"tags,omitempty"`
 	// Materials are wrapped by the keyring, the newest and current one last.
 	Materials []generation `json:"materials"`
 	// Rotation is what is planned; what was done stands with the materials.
