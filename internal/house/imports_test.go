@@ -19,8 +19,8 @@ const module = "github.com/strongroom/strongroom/"
 // Packages of one layer do not import each other.
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
-	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation"},
-	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin"},
+	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc"},
+	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/iam", "api/kms", "api/sts", "internal/gateway"},
@@ -133,7 +133,7 @@ var keepers = map[string][]string{
 	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam"},
 	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest"},
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest"},
-	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest"},
+	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest"},
 	"math/rand":              {},
 	"math/rand/v2":           {"internal/server", "internal/store/storetest"},
 	"unsafe":                 {"internal/front"}, // strings over the request's own bytes
