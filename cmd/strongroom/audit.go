@@ -13,18 +13,26 @@ import (
 	"github.com/strongroom/strongroom/internal/admin"
 )
 
-// openTrail opens the audit trail of a data folder: through the server that runs
-// on it, or from the folder itself when none does.
-func (f folder) openTrail(ctx context.Context, a *app) (trail admin.Source, live bool, closeTrail func() error, err error) {
+// exists refuses a data folder that is not there.
+func (f folder) exists() error {
 	info, err := os.Stat(f.Data)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return nil, false, nil, &problem{
+		return &problem{
 			what: fmt.Sprintf("there is no data folder %s", f.Data),
 			hint: "name the server's with --data DIR",
 		}
 	}
 	if err != nil {
-		return nil, false, nil, fmt.Errorf("the data folder: %w", err)
+		return fmt.Errorf("the data folder: %w", err)
+	}
+	return nil
+}
+
+// openTrail opens the audit trail of a data folder: through the server that runs
+// on it, or from the folder itself when none does.
+func (f folder) openTrail(ctx context.Context, a *app) (trail admin.Source, live bool, closeTrail func() error, err error) {
+	if err := f.exists(); err != nil {
+		return nil, false, nil, err
 	}
 	client, err := admin.Connect(f.Data)
 	if err == nil {

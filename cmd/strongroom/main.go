@@ -54,6 +54,9 @@ func ofProcess() *app {
 			return server.OpenAudit(ctx, dir)
 		},
 		verifyExport: server.VerifyExport,
+		openOperator: func(ctx context.Context, dir string) (server.Operator, error) {
+			return server.OpenOperator(ctx, dir)
+		},
 	}
 }
 
@@ -78,6 +81,7 @@ type app struct {
 	start        func(context.Context, server.Config) (running, error)
 	openAudit    func(ctx context.Context, dir string) (offlineAudit, error)
 	verifyExport func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
+	openOperator func(ctx context.Context, dir string) (server.Operator, error)
 
 	// origins says where each setting of this run has come from.
 	origins origins
@@ -102,6 +106,7 @@ type offlineAudit interface {
 // commands is the command line; a Help method of a command is its long text.
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Start the server."`
+	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
 }

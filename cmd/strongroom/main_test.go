@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 			a := ofProcess()
-			a.start, a.openAudit, a.verifyExport = startFake, openFakeTrail, verifyFakeExport
+			a.start, a.openAudit, a.verifyExport, a.openOperator = startFake, openFakeTrail, verifyFakeExport, openFakeOperator
 			os.Exit(run(os.Args[1:], a))
 		},
 	})
@@ -70,7 +70,7 @@ func startFake(_ context.Context, cfg server.Config) (running, error) {
 		return nil, err
 	}
 	s.admin, err = admin.Listen(admin.Config{
-		SocketDir: cfg.DataDir, Log: cfg.Log, Clock: clock.System(), Audit: fakeTrail{cfg.DataDir},
+		SocketDir: cfg.DataDir, Log: cfg.Log, Clock: clock.System(), Audit: fakeTrail{cfg.DataDir}, Operator: fakeOperator{},
 		Record: func(context.Context, admin.AdminEvent) error { return nil },
 	})
 	return s, err
@@ -95,6 +95,17 @@ func (s *fakeServer) Wait() error {
 func (s *fakeServer) Shutdown(ctx context.Context) error {
 	defer close(s.stopped)
 	return errors.Join(s.admin.Shutdown(ctx), s.listener.Close())
+}
+
+// fakeOperator has one account.
+type fakeOperator struct{ admin.Operator }
+
+func openFakeOperator(context.Context, string) (server.Operator, error) { return fakeOperator{}, nil }
+
+func (fakeOperator) Close() error { return nil }
+
+func (fakeOperator) Accounts(context.Context) ([]admin.Account, error) {
+	return []admin.Account{{ID: "000000000000", Name: "a\x1b[2Jb"}}, nil
 }
 
 // fakeTrail is the trail of a data folder, and its own export.
@@ -194,6 +205,7 @@ func newSession() *session {
 		now:     func() time.Time { return time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC) },
 		signals: func() <-chan os.Signal { return s.sent },
 		start:   startFake, openAudit: openFakeTrail, verifyExport: verifyFakeExport,
+		openOperator: openFakeOperator,
 	}
 	return s
 }

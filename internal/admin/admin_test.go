@@ -84,7 +84,7 @@ func (f *fakeSource) Verify(_ context.Context, opts VerifyOptions, progress func
 func start(t *testing.T, dir string, source Source, record func(AdminEvent) error) (*Server, *Client) {
 	t.Helper()
 	server, err := Listen(Config{
-		SocketDir: dir, Log: slog.New(slog.DiscardHandler), Clock: clock.NewFake(epoch), Audit: source,
+		SocketDir: dir, Log: slog.New(slog.DiscardHandler), Clock: clock.NewFake(epoch), Audit: source, Operator: fakeOperator{},
 		Record: func(_ context.Context, e AdminEvent) error { return record(e) },
 	})
 	if err != nil {

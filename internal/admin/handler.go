@@ -32,6 +32,11 @@ type request struct {
 
 	params map[string]string
 	answer func(ctx context.Context, emit emitter) error
+	// ask answers one value instead, and may refuse.
+	ask func(ctx context.Context) (any, error)
+	// act is ask for what changes something, which makes its record by itself: with
+	// its effect, in one commit.
+	act func(ctx context.Context, by Peer) (any, error)
 }
 
 // handler routes. Each row parses a request without running it.
@@ -44,6 +49,9 @@ func (s *Server) handler() http.Handler {
 		"POST /v1/audit/verify": s.parseVerify,
 	} {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parse) })
+	}
+	for route, parse := range s.commandRows() {
+		mux.HandleFunc("POST "+route, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parse) })
 	}
 	return mux
 }
@@ -73,13 +81,33 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(*http.
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	event := AdminEvent{Name: req.event, UID: uid, PID: pid, Time: s.cfg.Clock.Now(), Params: req.params}
+	if req.act != nil {
+		// A change that has begun is finished, also when nobody waits for it.
+		out, err := req.act(context.WithoutCancel(r.Context()), Peer{UID: uid, PID: pid})
+		s.answer(w, r, out, err)
+		return
+	}
+	event := AdminEvent{Name: req.event, Peer: Peer{UID: uid, PID: pid}, Time: s.cfg.Clock.Now(), ReadOnly: true, Params: req.params}
 	if err := s.cfg.Record(r.Context(), event); err != nil {
 		s.cfg.Log.Error("a request on the admin socket could not be recorded, and was refused", "event", req.event, "error", err)
 		refuse(w, http.StatusInternalServerError, fmt.Errorf("the request could not be recorded, so it is not answered: %w", err))
 		return
 	}
+	if req.ask != nil {
+		out, err := req.ask(r.Context())
+		s.answer(w, r, out, err)
+		return
+	}
 	s.stream(w, r, req)
+}
+
+// answer writes the one value that a command answers, or why it is refused.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, err error) {
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	s.stream(w, r, request{answer: func(_ context.Context, emit emitter) error { return emitJSON(emit, out) }})
 }
 
 // admitted says who is answered: the user that the server runs as, and root.

@@ -6,7 +6,7 @@
 // connection (SO_PEERCRED), and nobody is answered but the server's own user and
 // root, who could read the data folder anyway. Every request is handed to
 // Config.Record, which must have put it on stable storage before the answer
-// starts. Against root, or against a process that runs as the same user, this
+// starts; what changes something makes its record together with its effect. Against root, or against a process that runs as the same user, this
 // package is no protection.
 //
 // Answers are streams of lines. One that breaks off is never taken for a whole
@@ -33,6 +33,7 @@ type Config struct {
 	Log       *slog.Logger
 	Clock     clock.Clock
 	Audit     Source
+	Operator  Operator
 	// Record makes an audit record of a request. Only when it has returned nil,
 	// with the record on stable storage, does the answer start.
 	Record func(context.Context, AdminEvent) error
@@ -55,7 +56,7 @@ type Server struct {
 
 // Listen makes the socket, with mode 0600, and answers on it until Shutdown.
 func Listen(cfg Config) (*Server, error) {
-	if cfg.SocketDir == "" || cfg.Log == nil || cfg.Clock == nil || cfg.Audit == nil || cfg.Record == nil {
+	if cfg.SocketDir == "" || cfg.Log == nil || cfg.Clock == nil || cfg.Audit == nil || cfg.Operator == nil || cfg.Record == nil {
 		return nil, errors.New("admin: a field of the Config is not set")
 	}
 	listener, err := listenSocket(cfg.SocketDir)

@@ -76,12 +76,12 @@ type Fault struct {
 
 // AdminEvent is one request over the admin socket, as it is to be recorded.
 type AdminEvent struct {
-	// Name is AuditTail, AuditSearch, AuditExport or AuditVerify.
+	// Name is the command's: AuditTail, CreateAccount.
 	Name string
-	// UID and PID are the peer's, as the kernel states them.
-	UID  uint32
-	PID  int32
-	Time time.Time
+	// Peer is who asks, as the kernel states it.
+	Peer
+	Time     time.Time
+	ReadOnly bool
 	// Params are the request's parameters with lowerCamelCase names. They hold no
 	// secret.
 	Params map[string]string

@@ -251,20 +251,29 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 		return nil, err
 	}
 	return admin.Listen(admin.Config{
-		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Record: s.recordAdmin,
+		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s}, Record: s.recordAdmin,
 	})
 }
 
-// recordAdmin records a request over the admin socket. Its caller is a user of
-// this machine, known by uid and process id alone.
+// recordAdmin records a request over the admin socket.
 func (s *Server) recordAdmin(ctx context.Context, e admin.AdminEvent) error {
+	record, err := s.adminRecord(e, nil)
+	if err != nil {
+		return err
+	}
+	return s.store.Append(ctx, record)
+}
+
+// adminRecord is the audit record of what the command line asks. Its caller is a
+// user of this machine, known by uid and process id alone.
+func (s *Server) adminRecord(e admin.AdminEvent, refused error) ([]byte, error) {
 	var id [16]byte
 	if _, err := io.ReadFull(s.cfg.rand(), id[:]); err != nil {
-		return err
+		return nil, err
 	}
 	params, err := json.Marshal(e.Params)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := journal.Record{
 		UserIdentity: journal.UserIdentity{
@@ -278,9 +287,12 @@ func (s *Server) recordAdmin(ctx context.Context, e admin.AdminEvent) error {
 		SourceIPAddress:    "admin.sock",
 		RequestParameters:  params,
 		EventID:            journal.NewUUID(id),
-		ReadOnly:           true,
+		ReadOnly:           e.ReadOnly,
 		EventType:          journal.AwsApiCall,
 		RecipientAccountID: s.cfg.Account,
 	}
-	return s.store.Append(ctx, r.AppendJSON(nil))
+	if refused != nil {
+		r.ErrorCode, r.ErrorMessage = "Refused", refused.Error()
+	}
+	return r.AppendJSON(nil), nil
 }

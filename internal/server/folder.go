@@ -30,6 +30,7 @@ const (
 	metaMode       = "mode"       // "dev" or "production"; never changes
 	metaAccount    = "account"    // the account that it was made for
 	metaSlots      = "slots"      // the domain key's keyslots
+	metaRegions    = "regions"    // those of the last start, with commas
 )
 
 const (
@@ -45,6 +46,10 @@ type folder struct {
 	// fresh says that this start made it.
 	fresh bool
 	mode  string
+	// account is the one that it was made for; regions are those of the last start,
+	// none if that start did not know of this yet.
+	account string
+	regions []string
 }
 
 // openFolder opens the data folder, or makes it where there is none. The mark
@@ -181,6 +186,7 @@ func (f *folder) create(ctx context.Context, cfg *Config) error {
 		metaMode:       []byte(f.mode),
 		metaAccount:    []byte(cfg.Account),
 		metaSlots:      slots,
+		metaRegions:    []byte(strings.Join(cfg.Regions, ",")),
 	})
 }
 
@@ -191,8 +197,8 @@ func modeOf(cfg *Config) string {
 	return modeProduction
 }
 
-// openExisting opens a data folder that a server has made, whatever its mode, for
-// reading while no server has it.
+// openExisting opens a data folder that a server has made, whatever its mode, while
+// no server has it.
 func openExisting(ctx context.Context, dir string) (*folder, error) {
 	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
 		return nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", dir), "Name the data folder with --data.", nil)
@@ -203,6 +209,10 @@ func openExisting(ctx context.Context, dir string) (*folder, error) {
 	}
 	f := &folder{dir: dir, backend: backend}
 	meta, err := backend.Meta(ctx)
+	f.mode, f.account = string(meta[metaMode]), string(meta[metaAccount])
+	if regions := string(meta[metaRegions]); regions != "" {
+		f.regions = strings.Split(regions, ",")
+	}
 	switch {
 	case err != nil:
 	case len(meta[metaDeployment]) == 0:
@@ -229,6 +239,11 @@ func (f *folder) open(ctx context.Context, cfg *Config, meta map[string][]byte) 
 	if account := string(meta[metaAccount]); account != cfg.Account {
 		return problem(fmt.Sprintf("the data folder %s belongs to account %s, not %s", f.dir, account, cfg.Account),
 			"Start with --account "+account+".", nil)
+	}
+	if regions := strings.Join(cfg.Regions, ","); regions != string(meta[metaRegions]) {
+		if err := f.backend.SetMeta(ctx, map[string][]byte{metaRegions: []byte(regions)}); err != nil {
+			return err
+		}
 	}
 	return f.unseal(ctx, cfg.rand(), meta)
 }

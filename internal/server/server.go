@@ -73,6 +73,9 @@ type Server struct {
 	admin    *admin.Server
 	listener net.Listener
 
+	// changes are made to accounts one at a time: two rotations would write one file.
+	changes sync.Mutex
+
 	background sync.WaitGroup
 	stop       context.CancelFunc // ends what runs in the background
 	stopping   sync.Once
@@ -194,8 +197,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	}
 	s.iam = iam.New(iam.Config{
 		Store: s.store, Secrets: secrets, Tokens: tokens, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
+		AnyAccount: s.cfg.Dev,
 	})
-	_, err = ensureCredentials(ctx, s.iam, s.cfg.DataDir, s.cfg.Account, s.cfg.Regions[0])
+	err = s.ensureCredentials(ctx)
 	if errors.Is(err, store.ErrFull) {
 		err = fullDisk(s.cfg.DataDir, err)
 	}

@@ -40,7 +40,11 @@ func newService(t *testing.T) (*Service, func() *Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Store: storetest.New(t), Secrets: box, Partition: "aws", Clock: clock.NewFake(time.Unix(0, 0)), Rand: rand.Reader}
+	tokens, err := domain.Box(seal.LabelSessionTokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Store: storetest.New(t), Secrets: box, Tokens: tokens, Partition: "aws", Clock: clock.NewFake(time.Unix(0, 0)), Rand: rand.Reader}
 	again := func() *Service {
 		s := New(cfg)
 		t.Cleanup(s.Close)
@@ -55,10 +59,23 @@ func mustKey(t *testing.T, s *Service) AccessKey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutRootKey(t.Context(), account, key); err != nil {
+	mustPut(t, s, key)
+	return key
+}
+
+// mustPut gives the root a key without those that rotations make beside it.
+func mustPut(t *testing.T, s *Service, key AccessKey) {
+	t.Helper()
+	record, err := s.rootKey(account, key)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return key
+	err = s.Store.Update(t.Context(), func(tx *store.Tx) error {
+		return accessKeyRecords.Put(tx, store.Deployment, key.ID, record)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func change(t *testing.T, s *Service, id string, edit func(*accessKeyRecord)) {
@@ -152,9 +169,7 @@ func TestKeyChanges(t *testing.T) {
 		t.Errorf("active again: %v", err)
 	}
 	replaced := AccessKey{ID: key.ID, Secret: "another secret"}
-	if err := s.PutRootKey(t.Context(), account, replaced); err != nil {
-		t.Fatal(err)
-	}
+	mustPut(t, s, replaced)
 	if k, err := get(); err != nil || !k.Equal(sigv4.SigningKey(replaced.Secret, scope)) {
 		t.Errorf("the old signing key is still there, %v", err)
 	}
@@ -188,6 +203,17 @@ func TestSecretsAreBound(t *testing.T) {
 
 func TestExists(t *testing.T) {
 	s, _ := newService(t)
+	if err := s.EnsureAccount(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []bool{false, true} {
+		s.AnyAccount = other
+		ref := policy.PrincipalRef{Form: policy.AccountForm, Name: "444455556666", Account: "444455556666"}
+		if got, err := s.Exists(t.Context(), ref); got != other || err != nil {
+			t.Errorf("an account that was never made, any account %v: %v, %v", other, got, err)
+		}
+	}
+	s.AnyAccount = false
 	for _, test := range []struct {
 		form policy.PrincipalForm
 		name string

@@ -194,8 +194,7 @@ func (s *Service) sessionPolicies(ctx context.Context, p *authz.Principal, set *
 	return nil
 }
 
-// Exists tells whether a principal that a policy names exists. Of accounts nothing
-// is known but their users and roles, so any account may be named.
+// Exists tells whether a principal that a policy names exists.
 func (s *Service) Exists(ctx context.Context, p policy.PrincipalRef) (bool, error) {
 	_, ok, err := s.principal(ctx, p)
 	return ok, err

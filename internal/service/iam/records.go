@@ -84,6 +84,14 @@ type policyVersion struct {
 	Created  time.Time `json:"created"`
 }
 
+// accountRecord is an account. Its id in the collection is the account's.
+type accountRecord struct {
+	Name         string    `json:"name,omitempty"`
+	Email        string    `json:"email,omitempty"`
+	Created      time.Time `json:"created"`
+	RootDisabled bool      `json:"rootDisabled,omitempty"`
+}
+
 // accessKeyRecord is an access key of an account's root or of a user. Its id in
 // the collection is the access key id.
 type accessKeyRecord struct {
@@ -104,6 +112,7 @@ const (
 	identityCollection  = "iam-identity"
 	policyCollection    = "iam-policy"
 	accessKeyCollection = "iam-access-key"
+	accountCollection   = "iam-account"
 )
 
 // Names of the indexes.
@@ -140,6 +149,7 @@ var (
 		},
 	)
 	policyRecords    = store.NewCollection[policyRecord](policyCollection, 1)
+	accountRecords   = store.NewCollection[accountRecord](accountCollection, 1)
 	accessKeyRecords = store.NewCollection(accessKeyCollection, 1, store.Index[accessKeyRecord]{
 		Name:   byOwner,
 		Values: func(_ string, k accessKeyRecord) []string { return []string{k.owner()} },

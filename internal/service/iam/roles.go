@@ -210,8 +210,11 @@ func (s *Service) behind(ctx context.Context, p policy.PrincipalRef) (found *ide
 	var k kind
 	name := ""
 	switch p.Form {
-	case policy.EveryoneForm, policy.AccountForm, policy.ServiceForm, policy.FederatedUserForm:
+	case policy.EveryoneForm, policy.ServiceForm:
 		return nil, true, nil
+	case policy.AccountForm, policy.FederatedUserForm:
+		ok, err := s.HasAccount(ctx, p.Account)
+		return nil, ok, err
 	case policy.UserForm:
 		k = userKind
 		_, name = pathAndName(p.Name)

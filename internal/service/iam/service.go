@@ -37,6 +37,9 @@ type Config struct {
 	Clock clock.Clock
 	// Rand must be set.
 	Rand io.Reader
+	// AnyAccount says that policies may name accounts that were never made; only dev
+	// servers, where every account has a root, set it.
+	AnyAccount bool
 	// CachedKeys bounds the access keys, the derived signing keys, the sessions,
 	// the identities and the policies that are kept in memory, each; 0 means
 	// 10,000.
@@ -48,6 +51,7 @@ type Config struct {
 type Service struct {
 	api.Unimplemented
 	Config
+	accounts   *store.Cache[accountRecord, accountRecord]
 	accessKeys *store.Cache[accessKeyRecord, accessKeyRecord]
 	identities *store.Cache[identityRecord, *compiledIdentity]
 	policies   *store.Cache[policyRecord, *compiledPolicy]
@@ -70,6 +74,8 @@ func New(cfg Config) *Service {
 	}
 	s := &Service{
 		Config: cfg,
+		accounts: store.NewCache(cfg.Store, accountRecords, cfg.CachedKeys,
+			func(_ store.Scope, item store.Item[accountRecord]) (accountRecord, error) { return item.Value, nil }),
 		accessKeys: store.NewCache(cfg.Store, accessKeyRecords, cfg.CachedKeys,
 			func(_ store.Scope, item store.Item[accessKeyRecord]) (accessKeyRecord, error) { return item.Value, nil }),
 		aws:      compileAWS(cfg.Partition),
@@ -85,6 +91,7 @@ func New(cfg Config) *Service {
 // Close stops following the store.
 func (s *Service) Close() {
 	s.stop()
+	s.accounts.Close()
 	s.accessKeys.Close()
 	s.identities.Close()
 	s.policies.Close()

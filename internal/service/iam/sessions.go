@@ -136,6 +136,11 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 		Name: t.Name, Issued: t.Issued, Expires: t.Expires, Policy: opened.policy, PolicyARNs: t.PolicyARNs,
 		TransitiveTags: t.TransitiveTags, SourceIdentity: t.SourceIdentity,
 	}
+	if t.ID == "" { // the root's own, or a federated user's of the root
+		if err := s.rootSignsIn(ctx, t.Account); err != nil {
+			return authz.Principal{}, err
+		}
+	}
 	if t.Type == policy.Root {
 		p := Root(s.Partition, t.Account, id)
 		p.Session = facts

@@ -37,29 +37,6 @@ func (s *Service) newKey(prefix string) (AccessKey, error) {
 	return AccessKey{ID: id, Secret: secret.String(base64.StdEncoding.EncodeToString(key[:]))}, nil
 }
 
-// PutRootKey stores an active access key of an account's root.
-func (s *Service) PutRootKey(ctx context.Context, account string, key AccessKey) error {
-	sealed, err := s.Secrets.Seal(s.Rand, secret.Bytes(key.Secret), secretBinding(key.ID, account))
-	if err != nil {
-		return err
-	}
-	record := accessKeyRecord{Account: account, Active: true, Created: s.Clock.Now(), Secret: sealed}
-	return s.Store.Update(ctx, func(tx *store.Tx) error {
-		return accessKeyRecords.Put(tx, store.Deployment, key.ID, record)
-	})
-}
-
-// HasRootKeys tells whether an account's root has an access key, active or not.
-func (s *Service) HasRootKeys(ctx context.Context, account string) (bool, error) {
-	var has bool
-	err := s.Store.View(ctx, func(r store.Reader) error {
-		keys, err := keysOf(r, account, "")
-		has = len(keys) > 0
-		return err
-	})
-	return has, err
-}
-
 // SigningKey implements [gateway.Credentials].
 func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope sigv4.Scope) (secret.Bytes, authz.Principal, error) {
 	// The id is a string over the request's own bytes, which end with it; caches
@@ -76,10 +53,13 @@ func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope
 		return nil, authz.Principal{}, err
 	}
 	principal := Root(s.Partition, record.Account, id)
-	if record.User != "" {
-		if principal, err = s.user(ctx, record.Account, record.User, id); err != nil {
-			return nil, authz.Principal{}, err
-		}
+	if record.User == "" {
+		err = s.rootSignsIn(ctx, record.Account)
+	} else {
+		principal, err = s.user(ctx, record.Account, record.User, id)
+	}
+	if err != nil {
+		return nil, authz.Principal{}, err
 	}
 	key, err := s.signing.Key(id, scope, func() (secret.String, error) {
 		// Read again: what was read before may have changed before the cache of
@@ -95,6 +75,15 @@ func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope
 		return secret.String(plain), nil
 	})
 	return key, principal, err
+}
+
+// rootSignsIn refuses the root of an account that has been disabled.
+func (s *Service) rootSignsIn(ctx context.Context, account string) error {
+	may, err := s.rootMay(ctx, account)
+	if err == nil && !may {
+		err = gateway.ErrUnknownKey
+	}
+	return err
 }
 
 // user returns the user with that unique id, as it acts with an access key.
