@@ -129,10 +129,21 @@ func TestAccounts(t *testing.T) {
 	encrypt(t, accountClient(t, s, "credentials-444455556666"), *key.Arn, []byte("x"), nil)
 	verify(t, s)
 	records, _ := export(t, s)
-	changes := map[string]int{}
+	changes, pairs := map[string]int{}, map[string][]string{}
 	for _, r := range records {
+		if r.SharedEventID != "" {
+			pairs[r.SharedEventID] = append(pairs[r.SharedEventID], r.RecipientAccountID)
+		}
 		if r.EventSource == "strongroom.local" && !r.ReadOnly {
 			changes[r.EventName]++
+		}
+	}
+	if len(pairs) == 0 {
+		t.Error("no use of another account's key is in both trails")
+	}
+	for id, accounts := range pairs {
+		if len(accounts) != 2 || accounts[0] != "444455556666" || accounts[1] != "000000000000" {
+			t.Errorf("the shared event %s is in the trails of %v", id, accounts)
 		}
 	}
 	for name, want := range map[string]int{"CreateAccount": 2, "RotateRootCredentials": 3, "DisableRootCredentials": 2, "EnableRootCredentials": 1} {

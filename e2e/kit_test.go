@@ -220,6 +220,7 @@ func command(t testing.TB, env []string, name string, args ...string) (stdout, s
 type record struct {
 	EventName, EventSource, AWSRegion string
 	RequestID, EventID, EventTime     string
+	SharedEventID, RecipientAccountID string
 	ErrorCode, ErrorMessage           string
 	ReadOnly                          bool
 	UserIdentity                      struct{ Type, ARN, AccountID, AccessKeyID string }

@@ -42,6 +42,7 @@ func (c *Call) Authorize(ctx context.Context, access Access) error {
 		return err
 	}
 	if !decision.Allowed {
+		c.refused = true
 		return c.denied(&access, &decision)
 	}
 	c.authorized = true
@@ -112,6 +113,7 @@ func (c *Call) denied(access *Access, d *policy.Decision) error {
 // a resource of another account that is missing, or that is there and gives the
 // caller nothing. on is "this resource" or another way to name it without an ARN.
 func (c *Call) DeniedUnseen(action, on string) error {
+	c.refused = true
 	return awserr.Newf(ErrDenied.Code, "User: %s is not authorized to perform: %s on %s because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
 		c.Principal.ARN, action, on)
 }

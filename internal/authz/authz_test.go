@@ -45,6 +45,10 @@ func (p *pipeline) Record(call *Call, out any) []byte {
 	return text
 }
 
+func (p *pipeline) RecordFor(call *Call, out any, account string) []byte {
+	return append([]byte(account+" "), p.Record(call, out)...)
+}
+
 func user(account string) Principal {
 	return Principal{AccessKeyID: "AKIAEXAMPLE", UserName: "alice", Principal: policy.Principal{
 		Type: policy.User, Account: account, ARN: "arn:aws:iam::" + account + ":user/alice", ID: "AIDAEXAMPLE00000000"}}

@@ -16,6 +16,7 @@ package authz
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/strongroom/strongroom/internal/policy"
@@ -50,7 +51,9 @@ type Call struct {
 
 	pipe       Pipe
 	authorized bool
-	recorded   bool
+	// refused says that a permission was refused, or would have been.
+	refused  bool
+	recorded bool
 }
 
 // Principal is whoever signed a call.
@@ -72,6 +75,8 @@ type Pipe interface {
 	// Record returns the audit record of a call that is about to succeed with
 	// out.
 	Record(call *Call, out any) []byte
+	// RecordFor returns what another account's trail shows of the same.
+	RecordFor(call *Call, out any, account string) []byte
 }
 
 // Directory knows which policies hold for a principal on the identity side.
@@ -91,6 +96,26 @@ func (c *Call) Authorized() bool { return c.authorized }
 // Recorded reports whether the call's audit record is durable already, because
 // it went into the commit of its effect.
 func (c *Call) Recorded() bool { return c.recorded }
+
+// Shows reports whether the call's records may tell of a resource of account: of
+// another account's only when the caller was allowed all that it asked for, since
+// else they would tell whether the resource is there.
+func (c *Call) Shows(account string) bool {
+	return account == c.Principal.Account || c.authorized && !c.refused
+}
+
+// Owners returns the other accounts whose resources the call is about, and whose
+// trails therefore have a record of it too; usually none.
+func (c *Call) Owners() []string {
+	var owners []string
+	for i := range c.Audit.Resources {
+		account := c.Audit.Resources[i].Account
+		if account != c.Principal.Account && c.Shows(account) && !slices.Contains(owners, account) {
+			owners = append(owners, account)
+		}
+	}
+	return owners
+}
 
 // CallerAccountIs reports whether the caller belongs to account.
 func (c *Call) CallerAccountIs(account string) bool { return c.Principal.Account == account }

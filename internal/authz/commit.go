@@ -16,7 +16,7 @@ var ErrCommittedTwice = errors.New("authz: a call commits once")
 var ErrUnasked = errors.New("authz: the handler has not asked for permission")
 
 // Commit makes the effect of a call: fn's writes and the audit record that is
-// built from its output go into one commit, and Commit returns when that is
+// built from its output, or one for each account that it concerns, go into one commit, and Commit returns when that is
 // durable.
 //
 // fn may run again after a conflict, so it computes everything from tx and its
@@ -39,7 +39,15 @@ func Commit[T any](ctx context.Context, c *Call, s *store.Store, fn func(tx *sto
 		if out, err = fn(tx); err != nil {
 			return err
 		}
-		return tx.Append(c.pipe.Record(c, out))
+		if err := tx.Append(c.pipe.Record(c, out)); err != nil {
+			return err
+		}
+		for _, account := range c.Owners() {
+			if err := tx.Append(c.pipe.RecordFor(c, out, account)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return none, err

@@ -53,6 +53,10 @@ func (p *pipe) Record(call *authz.Call, out any) []byte {
 	return p.gateway.record(make([]byte, 0, usualRecord), p, call, out, nil)
 }
 
+func (p *pipe) RecordFor(call *authz.Call, out any, account string) []byte {
+	return p.gateway.recordFor(account, p, call, out, nil)
+}
+
 // serve takes an authenticated call through the pipeline: input decodes and
 // validates, the handler authorises and acts, and the record is durable before
 // serve returns.
@@ -79,7 +83,7 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Serv
 	refusal := asRefusal(err)
 	buffer := recordBuffers.Get().(*[]byte)
 	*buffer = g.record((*buffer)[:0], p, call, out, refusal)
-	recordErr := g.Store.Append(ctx, *buffer)
+	recordErr := g.Store.Append(ctx, *buffer, g.shared(p, call, out, refusal)...)
 	recordBuffers.Put(buffer)
 	if recordErr != nil {
 		return nil, unrecorded(recordErr, err)

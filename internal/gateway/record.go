@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"sync"
 
 	"github.com/strongroom/strongroom/internal/authz"
@@ -18,9 +19,50 @@ var recordBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// record appends to dst the audit record of a call: of one that succeeds with out, or of
-// one that is refused.
+// record appends to dst the audit record of a call, for the trail of its caller's
+// account: of one that succeeds with out, or of one that is refused.
 func (g *Gateway) record(dst []byte, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+	r := g.describe(p, call, out, refusal)
+	if len(call.Owners()) > 0 {
+		r.SharedEventID = sharedID(p).String()
+	}
+	return r.AppendJSON(dst)
+}
+
+// shared returns the records of a call in the trails of other accounts.
+func (g *Gateway) shared(p *pipe, call *authz.Call, out any, refusal *awserr.Error) [][]byte {
+	var records [][]byte
+	for _, account := range call.Owners() {
+		records = append(records, g.recordFor(account, p, call, out, refusal))
+	}
+	return records
+}
+
+// recordFor is the record of a call in the trail of an account whose resources it
+// is about. Of the caller it says no more than its account and principal id, as
+// CloudTrail does.
+func (g *Gateway) recordFor(account string, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+	r := g.describe(p, call, out, refusal)
+	who := r.UserIdentity
+	r.UserIdentity = journal.UserIdentity{Type: "AWSAccount", PrincipalID: who.PrincipalID, AccountID: who.AccountID, InvokedBy: who.InvokedBy}
+	r.RecipientAccountID = account
+	r.SharedEventID = sharedID(p).String()
+	r.EventID = derivedID(p, "recipient "+account)
+	return r.AppendJSON(nil)
+}
+
+func sharedID(p *pipe) journal.UUID { return derivedID(p, "shared") }
+
+// derivedID is an id that comes from the call's event id, since records are built
+// inside commits, which run again and draw nothing.
+func derivedID(p *pipe, label string) journal.UUID {
+	sum := sha256.Sum256(append(p.eventID[:], label...))
+	return journal.NewUUID([16]byte(sum[:16]))
+}
+
+// describe is what the records of a call have in common; its ids are those for the
+// caller's account.
+func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.Error) journal.Record {
 	r := journal.Record{
 		UserIdentity:       call.Identity(),
 		EventTime:          call.Time,
@@ -57,9 +99,11 @@ func (g *Gateway) record(dst []byte, p *pipe, call *authz.Call, out any, refusal
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
 	}
 	for _, resource := range call.Audit.Resources {
-		r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
+		if call.Shows(resource.Account) {
+			r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
+		}
 	}
-	return r.AppendJSON(dst)
+	return r
 }
 
 // withFields adds members to a JSON object; to none, it makes one. Without fields

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,14 +30,18 @@ func newRequest() *request { return &request{answered: make(chan struct{}, 1)} }
 // that its caller stopped waiting for is still the committer's.
 var appends = sync.Pool{New: func() any { return newRequest() }}
 
-// appendRequest returns a request for a frame with a copy of record, or for one
-// without records if it is nil.
-func appendRequest(record []byte) *request {
+// appendRequest returns a request for a frame with copies of record and of more, or
+// for one without records if record is nil.
+func appendRequest(record []byte, more [][]byte) *request {
 	req := appends.Get().(*request)
 	*req = request{frame: true, answered: req.answered, record: req.record}
 	if record != nil {
 		req.record[0] = append(req.record[0][:0], record...)
 		req.records, req.bytes = req.record[:], len(record)
+	}
+	for _, r := range more {
+		req.records = append(req.records, bytes.Clone(r))
+		req.bytes += len(r)
 	}
 	return req
 }
@@ -81,22 +86,28 @@ func (s *Store) updateOnce(ctx context.Context, fn func(*Tx) error) (again bool,
 	return false, result
 }
 
-// Append commits an audit record of a call that changed nothing, and returns nil
-// when it is durable. It stands in the journal behind everything that any call
-// has shown before. Errors are as for Update. record is copied and may be used
-// again when Append returns, whatever it returns.
-func (s *Store) Append(ctx context.Context, record []byte) error {
+// Append commits an audit record of a call that changed nothing, with the others of
+// the same call if there are more, and returns nil when all are durable. They stand
+// in the journal behind everything that any call has shown before. Errors are as for
+// Update. Records are copied and may be used again when Append returns, whatever it
+// returns.
+func (s *Store) Append(ctx context.Context, record []byte, more ...[]byte) error {
 	if err := checkRecord(record); err != nil {
 		return err
 	}
-	return s.appendFrame(ctx, record)
+	for _, r := range more {
+		if err := checkRecord(r); err != nil {
+			return err
+		}
+	}
+	return s.appendFrame(ctx, record, more)
 }
 
 // Checkpoint commits a journal frame even if there is no record to put into it,
 // and returns nil when it is durable. Errors are as for Update.
-func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx, nil) }
+func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx, nil, nil) }
 
-func (s *Store) appendFrame(ctx context.Context, record []byte) error {
+func (s *Store) appendFrame(ctx context.Context, record []byte, more [][]byte) error {
 	if s.journal == nil {
 		return ErrNoJournal
 	}
@@ -104,7 +115,7 @@ func (s *Store) appendFrame(ctx context.Context, record []byte) error {
 		if err := s.enter(ctx); err != nil {
 			return err
 		}
-		req := appendRequest(record)
+		req := appendRequest(record, more)
 		s.mu.Lock()
 		err := s.stopped
 		if err == nil {

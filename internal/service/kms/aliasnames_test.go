@@ -149,3 +149,6 @@ func TestAliasesThatCannotBeRead(t *testing.T) {
 type unrecorded struct{ authz.Directory }
 
 func (unrecorded) Record(*authz.Call, any) []byte { panic("no record is made here") }
+func (unrecorded) RecordFor(*authz.Call, any, string) []byte {
+	panic("no record is made here")
+}

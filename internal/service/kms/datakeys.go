@@ -69,11 +69,8 @@ type dataKey struct {
 }
 
 func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequest) (*dataKey, error) {
-	k, err := s.find(ctx, call, in.keyID, keysAndAliases)
+	k, err := s.findFor(ctx, call, in.keyID, keysAndAliases, in.grantTokens)
 	if err != nil {
-		return nil, err
-	}
-	if k, err = s.withTokens(ctx, call, k, in.grantTokens); err != nil {
 		return nil, err
 	}
 	algorithm := string(api.EncryptionAlgorithmSpecSymmetricDefault)

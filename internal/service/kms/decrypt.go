@@ -87,6 +87,9 @@ type source struct {
 // be the one that the blob names, whatever that key's usage or state (kms.md §3).
 // An asymmetric one names neither, and its material has no id to show.
 func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source) (found, string, error) {
+	if err := s.checkTokens(call, from.grantTokens); err != nil {
+		return found{}, "", err
+	}
 	named := from.algorithm == symmetricDefault && !from.ignored // the blob names its key
 	var header keyring.Header
 	if named {

@@ -10,11 +10,8 @@ import (
 
 // DescribeKey tells everything about a key but its policy, tags and aliases.
 func (s *Service) DescribeKey(ctx context.Context, call *authz.Call, in *api.DescribeKeyInput) (*api.DescribeKeyOutput, error) {
-	k, err := s.find(ctx, call, in.KeyId, keysAndAliases)
+	k, err := s.findFor(ctx, call, in.KeyId, keysAndAliases, in.GrantTokens)
 	if err != nil {
-		return nil, err
-	}
-	if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 		return nil, err
 	}
 	if err := s.may(ctx, call, need{key: k}); err != nil {

@@ -10,11 +10,8 @@ import (
 // Encrypt encrypts up to 4,096 bytes under a key.
 func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.EncryptInput) (*api.EncryptOutput, error) {
 	algorithm := orDefault(&in.EncryptionAlgorithm)
-	k, err := s.find(ctx, call, in.KeyId, keysAndAliases)
+	k, err := s.findFor(ctx, call, in.KeyId, keysAndAliases, in.GrantTokens)
 	if err != nil {
-		return nil, err
-	}
-	if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 		return nil, err
 	}
 	conditions := &cryptoConditions{context: in.EncryptionContext, algorithm: algorithm}

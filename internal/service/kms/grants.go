@@ -21,11 +21,8 @@ func (s *Service) CreateGrant(ctx context.Context, call *authz.Call, in *api.Cre
 		return nil, err
 	}
 	return again(call, func() (*api.CreateGrantOutput, error) {
-		k, err := s.find(ctx, call, in.KeyId, keysOnly)
+		k, err := s.findFor(ctx, call, in.KeyId, keysOnly, in.GrantTokens)
 		if err != nil {
-			return nil, err
-		}
-		if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 			return nil, err
 		}
 		grant := newGrant(call, k.key, made.id, in)

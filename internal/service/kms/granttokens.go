@@ -107,6 +107,30 @@ func tokenMAC(macKey []byte, region string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
+// findFor is find, and then withTokens. Tokens that are none are refused before
+// anything is looked up: after it, the refusal would tell another account that the
+// key is there.
+func (s *Service) findFor(ctx context.Context, call *authz.Call, id string, forms naming, tokens []string) (found, error) {
+	if err := s.checkTokens(call, tokens); err != nil {
+		return found{}, err
+	}
+	k, err := s.find(ctx, call, id, forms)
+	if err != nil {
+		return found{}, err
+	}
+	return s.withTokens(ctx, call, k, tokens)
+}
+
+// checkTokens refuses tokens that this deployment did not make for the region.
+func (s *Service) checkTokens(call *authz.Call, tokens []string) error {
+	for _, text := range tokens {
+		if _, ok := parseGrantToken(s.GrantTokenKey, call.Region, text); !ok {
+			return api.InvalidGrantTokenException("")
+		}
+	}
+	return nil
+}
+
 // withTokens returns k as new as the grant tokens of a request know it. A token
 // that this deployment did not make for the region is refused; one of another key,
 // or of a grant that is gone, has no effect.

@@ -10,11 +10,8 @@ import (
 // GetPublicKey returns the public half of a key pair. It works on disabled keys
 // too: what others have encrypted or signed does not depend on the key's state.
 func (s *Service) GetPublicKey(ctx context.Context, call *authz.Call, in *api.GetPublicKeyInput) (*api.GetPublicKeyOutput, error) {
-	k, err := s.find(ctx, call, in.KeyId, keysAndAliases)
+	k, err := s.findFor(ctx, call, in.KeyId, keysAndAliases, in.GrantTokens)
 	if err != nil {
-		return nil, err
-	}
-	if k, err = s.withTokens(ctx, call, k, in.GrantTokens); err != nil {
 		return nil, err
 	}
 	if err := s.may(ctx, call, need{key: k}); err != nil {

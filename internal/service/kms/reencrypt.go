@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/authz"
@@ -21,15 +22,23 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	if (sourceAlgorithm != symmetricDefault || ignored) && in.SourceKeyId == "" {
 		return nil, awserr.Validation("SourceKeyId must not be null")
 	}
+	if err := s.checkTokens(call, in.GrantTokens); err != nil {
+		return nil, err
+	}
 	destination, err := s.find(ctx, call, in.DestinationKeyId, keysAndAliases)
-	if err != nil {
+	// A destination of another account that is not there is refused where one would
+	// be that is there and closed: after the source.
+	var unseen error
+	if errors.Is(err, authz.ErrDenied) {
+		unseen = call.DeniedUnseen("kms:ReEncryptTo", "this resource")
+	} else if err != nil {
 		return nil, err
 	}
 	// The record names the source first.
 	destinationResource := call.Audit.Resources
 	call.Audit.Resources = nil
 	same := func(k *key) *bool {
-		equal := k.ARN == destination.ARN
+		equal := destination.key != nil && k.ARN == destination.ARN
 		return &equal
 	}
 	from := source{
@@ -40,6 +49,9 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	k, material, err := s.sourceKey(ctx, call, &from)
 	for _, r := range destinationResource {
 		call.Audit.Resource(r.Account, r.Type, r.ARN)
+	}
+	if err == nil {
+		err = unseen
 	}
 	if err != nil {
 		return nil, err

@@ -22,11 +22,8 @@ type keyUse struct {
 // keyFor finds the key, asks for permission, and checks the parameters and that the
 // key can be used so: AWS's order (kms.md §3) up to where the message comes in.
 func (s *Service) keyFor(ctx context.Context, call *authz.Call, use *keyUse) (found, error) {
-	k, err := s.find(ctx, call, use.keyID, keysAndAliases)
+	k, err := s.findFor(ctx, call, use.keyID, keysAndAliases, use.grantTokens)
 	if err != nil {
-		return found{}, err
-	}
-	if k, err = s.withTokens(ctx, call, k, use.grantTokens); err != nil {
 		return found{}, err
 	}
 	if err := s.may(ctx, call, need{key: k, conditions: use.conditions}); err != nil {
