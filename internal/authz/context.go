@@ -130,3 +130,24 @@ var principalTypes = map[policy.PrincipalType]string{
 	policy.FederatedUser: "FederatedUser",
 	policy.Anonymous:     "Anonymous",
 }
+
+// principalKeys are the condition keys that a principal answers whatever it asks.
+var principalKeys = []string{
+	"aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:principalisawsservice", "aws:userid", "aws:username",
+}
+
+// PrincipalContext returns what a principal answers to the condition keys that are
+// about it alone, for simulations.
+func PrincipalContext(p *Principal) policy.MapContext {
+	x := callContext{call: &Call{Principal: *p}}
+	answers := policy.MapContext{}
+	for _, key := range principalKeys {
+		if values, ok := x.Values(key); ok {
+			answers[key] = values
+		}
+	}
+	for tag, value := range p.Tags {
+		answers["aws:principaltag/"+tag] = []string{value}
+	}
+	return answers
+}

@@ -35,6 +35,8 @@ type node struct {
 	text    string
 	members []member
 	items   []node
+	// start and end are where an object or array stands in the text, in bytes.
+	start, end int
 }
 
 type member struct {
@@ -176,11 +178,12 @@ func (r *reader) value(at *path, depth int) (node, *SyntaxError) {
 }
 
 func (r *reader) object(at *path, depth int) (node, *SyntaxError) {
-	n := node{kind: objectNode}
+	n := node{kind: objectNode, start: r.pos}
 	var names stringSet
 	r.pos++
 	if r.next() == '}' {
 		r.pos++
+		n.end = r.pos
 		return n, nil
 	}
 	for {
@@ -209,6 +212,7 @@ func (r *reader) object(at *path, depth int) (node, *SyntaxError) {
 			r.pos++
 		case '}':
 			r.pos++
+			n.end = r.pos
 			return n, nil
 		default:
 			return node{}, r.errorf("a comma or a closing brace was expected")
@@ -217,10 +221,11 @@ func (r *reader) object(at *path, depth int) (node, *SyntaxError) {
 }
 
 func (r *reader) array(at *path, depth int) (node, *SyntaxError) {
-	n := node{kind: arrayNode}
+	n := node{kind: arrayNode, start: r.pos}
 	r.pos++
 	if r.next() == ']' {
 		r.pos++
+		n.end = r.pos
 		return n, nil
 	}
 	for {
@@ -235,6 +240,7 @@ func (r *reader) array(at *path, depth int) (node, *SyntaxError) {
 			r.pos++
 		case ']':
 			r.pos++
+			n.end = r.pos
 			return n, nil
 		default:
 			return node{}, r.errorf("a comma or a closing bracket was expected")
