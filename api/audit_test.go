@@ -11,15 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
 )
 
 var handlers = map[string]reflect.Type{
-	"iam": reflect.TypeFor[iam.Handler](),
-	"kms": reflect.TypeFor[kms.Handler](),
-	"sts": reflect.TypeFor[sts.Handler](),
+	"cloudtrail": reflect.TypeFor[cloudtrail.Handler](),
+	"iam":        reflect.TypeFor[iam.Handler](),
+	"kms":        reflect.TypeFor[kms.Handler](),
+	"sts":        reflect.TypeFor[sts.Handler](),
 }
 
 // canaries fills a shape with strings and blobs that tell where they came from.

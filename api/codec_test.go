@@ -250,7 +250,7 @@ func TestAnswersComeBack(t *testing.T) {
 				out := newOutput(row, handlers[e.name])
 				e.fill(out.Elem(), shape, want)
 				e.primitives(shape, want)
-				e.omitEmpty(shape, want)
+				e.omitEmpty(out.Elem().Type(), shape, want)
 				answer := row.Encode([]byte("before"), out.Interface())
 				if !bytes.HasPrefix(answer, []byte("before")) {
 					t.Fatalf("%s did not append: %s", row.Name, answer)
@@ -294,19 +294,20 @@ func TestNothingToAnswer(t *testing.T) {
 }
 
 // omitEmpty drops what an encoder leaves out: "" where that stands for absent.
-func (e *edge) omitEmpty(shape string, m map[string]any) {
+func (e *edge) omitEmpty(typ reflect.Type, shape string, m map[string]any) {
 	for _, member := range e.Shapes[shape].Members {
 		s := e.Shapes[member.Shape]
+		f, _ := typ.FieldByName(strings.ToUpper(member.Name[:1]) + member.Name[1:])
 		x, ok := m[member.Name]
 		switch {
 		case !ok:
-		case x == "" && !member.Required && s.Min == nil:
+		case x == "" && !member.Required && s.Min == nil && f.Type.Kind() != reflect.Pointer:
 			delete(m, member.Name)
 		case s.Type == "structure":
-			e.omitEmpty(member.Shape, x.(map[string]any))
+			e.omitEmpty(f.Type.Elem(), member.Shape, x.(map[string]any))
 		case s.Type == "list" && e.Shapes[s.Member].Type == "structure":
 			for _, y := range x.([]any) {
-				e.omitEmpty(s.Member, y.(map[string]any))
+				e.omitEmpty(f.Type.Elem(), s.Member, y.(map[string]any))
 			}
 		}
 	}

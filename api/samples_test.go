@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
@@ -31,9 +32,10 @@ type edge struct {
 func edges(t testing.TB) []*edge {
 	var all []*edge
 	for name, table := range map[string]*operation.Service{
-		"iam": iam.Table(iam.Unimplemented{}),
-		"kms": kms.Table(kms.Unimplemented{}),
-		"sts": sts.Table(sts.Unimplemented{}),
+		"cloudtrail": cloudtrail.Table(cloudtrail.Unimplemented{}),
+		"iam":        iam.Table(iam.Unimplemented{}),
+		"kms":        kms.Table(kms.Unimplemented{}),
+		"sts":        sts.Table(sts.Unimplemented{}),
 	} {
 		m, err := model.Load("../models", name)
 		if err != nil {
@@ -100,6 +102,10 @@ var patterns = map[string]struct {
 	`^o-[0-9a-z]{10,32}\/r-[0-9a-z]{4,32}[0-9a-z-\/]*`:                        {regexp.MustCompile(`^o-[0-9a-z]{10,32}/r-[0-9a-z]{4,32}[0-9a-z/-]*$`), "o-a1b2c3d4e5/r-f6g7h8i9j0"},
 	`^o-[a-z0-9]{10,32}$`:            {regexp.MustCompile(`^o-[a-z0-9]{10,32}$`), "o-a1b2c3d4e5"},
 	`^p-[0-9a-zA-Z_]{8,128}$`:        {regexp.MustCompile(`^p-[0-9a-zA-Z_]{8,128}$`), "p-abcdefgh"},
+	`[\w|\d|\.|_]+`:                  {regexp.MustCompile(`^[a-zA-Z_0-9|.]+$`), "eventCategory"},
+	`^[a-zA-Z0-9._/\-:]+$`:           {regexp.MustCompile(`^[a-zA-Z0-9._/:-]+$`), "arn:aws:cloudtrail:x"},
+	`.+`:                             {regexp.MustCompile(`^[^\n\r\x{85}\x{2028}\x{2029}]+$`), "Management"},
+	`.*`:                             {regexp.MustCompile(`^[^\n\r\x{85}\x{2028}\x{2029}]*$`), "token"},
 	`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`: {regexp.MustCompile(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`), "v1"},
 }
 

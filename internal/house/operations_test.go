@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
@@ -55,6 +56,7 @@ func TestDeviationsNameWhatIsMissing(t *testing.T) {
 		name, folder string
 		table        *operation.Service
 	}{
+		{"cloudtrail", "internal/service/trail", cloudtrail.Table(cloudtrail.Unimplemented{})},
 		{"iam", "internal/service/iam", iam.Table(iam.Unimplemented{})},
 		{"kms", "internal/service/kms", kms.Table(kms.Unimplemented{})},
 		{"sts", "internal/service/sts", sts.Table(sts.Unimplemented{})},

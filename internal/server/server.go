@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	cloudtrailapi "github.com/strongroom/strongroom/api/cloudtrail"
 	iamapi "github.com/strongroom/strongroom/api/iam"
 	kmsapi "github.com/strongroom/strongroom/api/kms"
 	stsapi "github.com/strongroom/strongroom/api/sts"
@@ -33,6 +34,7 @@ import (
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/service/sts"
+	trailservice "github.com/strongroom/strongroom/internal/service/trail"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -68,6 +70,7 @@ type Server struct {
 	journal  *journal.Writer
 	iam      *iam.Service
 	kms      *kms.Service
+	trail    *trailservice.Service
 	clock    *clock.Shifted
 	front    *front.Server
 	admin    *admin.Server
@@ -231,8 +234,11 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Log: s.cfg.Log,
 	})
+	s.trail = trailservice.New(trailservice.Config{Store: s.store, Clock: s.clock, Regions: s.cfg.Regions})
 	cfg := gateway.Config{
-		Services:      []*operation.Service{iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam}))},
+		Services: []*operation.Service{
+			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam})),
+		},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
 		Directory:     s.iam,

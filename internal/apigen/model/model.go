@@ -45,6 +45,9 @@ type Operation struct {
 	ReadOnly *bool  `json:"readOnly"`
 	Action   string `json:"action"` // if not <service>:<Operation>
 	Audit    *Audit `json:"audit"`
+	// Unserved marks an operation that stays out of this project: it has a row,
+	// so that it is refused and recorded by its name, but no members.
+	Unserved bool `json:"unserved"`
 }
 
 // Audit lists the members that audit records show.
@@ -174,6 +177,12 @@ func (m *Model) apply(o *overlay) error {
 		}
 		op.ReadOnly, op.Audit, op.Action = added.ReadOnly, added.Audit, added.Action
 		op.Unsigned = op.Unsigned || added.Unsigned
+		if op.Unserved = added.Unserved; op.Unserved {
+			if added.Audit != nil {
+				fail("operation %s is not served: it has no members to show", name)
+			}
+			op.Input, op.Output, op.Errors, op.Audit = "", "", nil, &Audit{}
+		}
 		if op.ReadOnly == nil || op.Audit == nil {
 			fail("operation %s lacks readOnly or audit", name)
 		}
