@@ -27,7 +27,8 @@ const (
 	LabelSessionTokens  Label = "session-tokens"
 	LabelGrantTokens    Label = "grant-tokens"
 	LabelPagination     Label = "pagination-markers"
-	LabelImportTokens   Label = "import-tokens" // with the wrapping key's private half
+	LabelDelivery       Label = "audit-delivery" // credentials of buckets, private keys of digests
+	LabelImportTokens   Label = "import-tokens"  // with the wrapping key's private half
 
 	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
 

@@ -1,0 +1,95 @@
+package delivery
+
+import (
+	"errors"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// position is how far a trail's delivery has come. It stands in the trail's scope
+// under the trail's ID.
+type position struct {
+	// Seq and Index are the journal's record to look at next; Seq 0 is none yet.
+	Seq   uint64 `json:"seq"`
+	Index int    `json:"index"`
+	// Reached is when the newest record before it was committed.
+	Reached time.Time `json:"reached"`
+	// Batch is announced before its files are written, and done with when they are.
+	Batch *batchEnd `json:"batch,omitempty"`
+	// Delivered and Digested are when a file and a digest were written last.
+	Delivered *time.Time `json:"delivered,omitempty"`
+	Digested  *time.Time `json:"digested,omitempty"`
+}
+
+// batchEnd is where a batch ends, and the time that its files are named after.
+type batchEnd struct {
+	Seq     uint64    `json:"seq"`
+	Index   int       `json:"index"`
+	Reached time.Time `json:"reached"`
+	At      time.Time `json:"at"`
+}
+
+// chain is the digests of a trail in one region, under the trail's ID and the
+// region's name.
+type chain struct {
+	// Start is when the digest that comes next begins.
+	Start time.Time `json:"start"`
+	// End is announced before that digest is written.
+	End *time.Time `json:"end,omitempty"`
+	// Files are those delivered since Start.
+	Files []logFile `json:"files,omitempty"`
+	// Previous is nil before the first digest.
+	Previous *previousDigest `json:"previous,omitempty"`
+}
+
+// logFile is a delivered file as a digest names it, in CloudTrail's spelling.
+type logFile struct {
+	Bucket        string `json:"s3Bucket"`
+	Object        string `json:"s3Object"`
+	Hash          string `json:"hashValue"`
+	HashAlgorithm string `json:"hashAlgorithm"`
+	Newest        string `json:"newestEventTime"`
+	Oldest        string `json:"oldestEventTime"`
+}
+
+type previousDigest struct {
+	Bucket    string `json:"bucket"`
+	Object    string `json:"object"`
+	Hash      string `json:"hash"`
+	Signature string `json:"signature"`
+}
+
+var (
+	positions = store.NewCollection[position]("cloudtrail.position", 1)
+	chains    = store.NewCollection[chain]("cloudtrail.digest", 1)
+)
+
+func chainID(t *Trail, region string) string { return t.ID + "/" + region }
+
+// positionOf returns a trail's position; the zero one if it has none yet.
+func positionOf(r store.Reader, t *Trail) (position, error) {
+	p, err := positions.Get(r, t.Scope(), t.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return p, err
+}
+
+// Forget removes what is kept of a trail's delivery.
+func Forget(tx *store.Tx, t *Trail, regions []string) error {
+	err := ignoreMissing(positions.Delete(tx, t.Scope(), t.ID))
+	for _, region := range regions {
+		if err == nil {
+			err = ignoreMissing(chains.Delete(tx, t.Scope(), chainID(t, region)))
+		}
+	}
+	return err
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
