@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -85,6 +86,27 @@ func Forget(tx *store.Tx, t *Trail, regions []string) error {
 		}
 	}
 	return err
+}
+
+// Reset removes every trail, with what is kept of its delivery. Only dev servers
+// call it.
+func (s *Service) Reset(ctx context.Context) error {
+	all, err := s.trails(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, func(tx *store.Tx) error {
+		for i := range all {
+			t := &all[i]
+			if err := Forget(tx, t, s.Regions); err != nil {
+				return err
+			}
+			if err := ignoreMissing(Trails.Delete(tx, t.Scope(), t.Name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func ignoreMissing(err error) error {

@@ -24,6 +24,7 @@ import (
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/delivery"
 	"github.com/strongroom/strongroom/internal/front"
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/journal"
@@ -71,6 +72,7 @@ type Server struct {
 	iam      *iam.Service
 	kms      *kms.Service
 	trail    *trailservice.Service
+	delivery *delivery.Service
 	clock    *clock.Shifted
 	front    *front.Server
 	admin    *admin.Server
@@ -234,7 +236,12 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Log: s.cfg.Log,
 	})
-	s.trail = trailservice.New(trailservice.Config{Store: s.store, Clock: s.clock, Regions: s.cfg.Regions})
+	if err := s.openDelivery(); err != nil {
+		return nil, err
+	}
+	s.trail = trailservice.New(trailservice.Config{
+		Store: s.store, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, MarkerKey: markers, Deliveries: s.delivery,
+	})
 	cfg := gateway.Config{
 		Services: []*operation.Service{
 			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam})),
@@ -262,7 +269,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 
 // reset empties a dev server.
 func (s *Server) reset(ctx context.Context) error {
-	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx))
+	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx), s.delivery.Reset(ctx))
 }
 
 // machineClock judges signatures, also where the deployment's clock was moved.
@@ -292,6 +299,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)
 	}
 	s.background.Go(func() { s.kms.Run(background) })
+	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })
 	go func() {
 		if err := s.front.Serve(s.listener); err != nil {
@@ -396,6 +404,9 @@ func (s *Server) close() error {
 		s.stop()
 	}
 	s.background.Wait()
+	if s.delivery != nil {
+		s.delivery.Close()
+	}
 	if s.kms != nil {
 		s.kms.Close()
 	}
