@@ -108,6 +108,7 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Start the server."`
 	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
+	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
 }
 

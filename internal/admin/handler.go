@@ -29,6 +29,8 @@ type request struct {
 	// follow lets the answer go on until the server stops; flush sends each line
 	// at once.
 	follow, flush bool
+	// writes says that the server is changed by it.
+	writes bool
 
 	params map[string]string
 	answer func(ctx context.Context, emit emitter) error
@@ -42,12 +44,18 @@ type request struct {
 // handler routes. Each row parses a request without running it.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	for route, parse := range map[string]func(*http.Request) (request, error){
+	routes := map[string]func(*http.Request) (request, error){
 		"GET /v1/audit/tail":    s.parseTail,
 		"GET /v1/audit/search":  s.parseSearch,
 		"GET /v1/audit/export":  s.parseExport,
 		"POST /v1/audit/verify": s.parseVerify,
-	} {
+	}
+	if s.cfg.Buckets != nil {
+		routes["PUT /v1/trail/buckets"] = s.parsePutBucket
+		routes["DELETE /v1/trail/buckets"] = s.parseRemoveBucket
+		routes["GET /v1/trail/buckets"] = s.parseListBuckets
+	}
+	for route, parse := range routes {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parse) })
 	}
 	for route, parse := range s.commandRows() {
@@ -87,7 +95,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(*http.
 		s.answer(w, r, out, err)
 		return
 	}
-	event := AdminEvent{Name: req.event, Peer: Peer{UID: uid, PID: pid}, Time: s.cfg.Clock.Now(), ReadOnly: true, Params: req.params}
+	event := AdminEvent{Name: req.event, Peer: Peer{UID: uid, PID: pid}, Time: s.cfg.Clock.Now(), ReadOnly: !req.writes, Params: req.params}
 	if err := s.cfg.Record(r.Context(), event); err != nil {
 		s.cfg.Log.Error("a request on the admin socket could not be recorded, and was refused", "event", req.event, "error", err)
 		refuse(w, http.StatusInternalServerError, fmt.Errorf("the request could not be recorded, so it is not answered: %w", err))

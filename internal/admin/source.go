@@ -76,7 +76,7 @@ type Fault struct {
 
 // AdminEvent is one request over the admin socket, as it is to be recorded.
 type AdminEvent struct {
-	// Name is the command's: AuditTail, CreateAccount.
+	// Name is the command's: AuditTail, CreateAccount, PutTrailBucket.
 	Name string
 	// Peer is who asks, as the kernel states it.
 	Peer

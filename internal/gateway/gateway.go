@@ -45,6 +45,9 @@ type Config struct {
 	Log *slog.Logger
 	// Ready tells whether the server can serve; if nil, it always can.
 	Ready func(ctx context.Context) error
+	// Warnings are what is wrong beside the answering of calls, for /readyz to show to
+	// anybody; if nil, there are none.
+	Warnings func() []string
 	// Local answers requests for paths under /_strongroom/, which are no AWS
 	// calls; if nil, there are none.
 	Local func(req *wire.Request, resp *wire.Response) bool
@@ -164,7 +167,13 @@ func (g *Gateway) serveLocal(ctx context.Context, req *wire.Request, resp *wire.
 				return true
 			}
 		}
-		plain(resp, http.StatusOK, "ok\n")
+		text := "ok\n"
+		if g.Warnings != nil {
+			for _, warning := range g.Warnings() {
+				text += "warning: " + warning + "\n"
+			}
+		}
+		plain(resp, http.StatusOK, text)
 		return true
 	}
 	return g.Local != nil && g.Local(req, resp)

@@ -531,6 +531,11 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s %s: %d %q", test.method, test.target, resp.Status, resp.Body)
 		}
 	}
+	ready = nil
+	h.gateway.Warnings = func() []string { return []string{"one", "two"} }
+	if resp := h.serve(&wire.Request{Method: "GET", Target: "/readyz"}); resp.Status != 200 || string(resp.Body) != "ok\nwarning: one\nwarning: two\n" {
+		t.Errorf("with warnings: %d %q", resp.Status, resp.Body)
+	}
 	if resp := h.serve(&wire.Request{Method: "POST", Target: "/healthz"}); resp.Status != 400 {
 		t.Errorf("POST /healthz: %d", resp.Status)
 	}

@@ -251,7 +251,8 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 		return nil, err
 	}
 	return admin.Listen(admin.Config{
-		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s}, Record: s.recordAdmin,
+		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
+		Buckets: buckets{s.delivery}, Record: s.recordAdmin,
 	})
 }
 

@@ -1,10 +1,15 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 
+	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/delivery"
 	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/store"
 )
 
 // bucketsFolder is where a dev server keeps the buckets that nobody has made known.
@@ -30,4 +35,44 @@ func (s *Server) openDelivery() error {
 	}
 	s.delivery = delivery.New(cfg)
 	return nil
+}
+
+// warnings are for /readyz: nobody's call fails for them.
+func (s *Server) warnings() []string {
+	if s.delivery.Failing() {
+		return []string{"a trail cannot be delivered; see GetTrailStatus and the log"}
+	}
+	return nil
+}
+
+// buckets lets the command line say where trails may go.
+type buckets struct{ delivery *delivery.Service }
+
+var _ admin.Buckets = buckets{}
+
+// PutBucket implements [admin.Buckets].
+func (b buckets) PutBucket(ctx context.Context, to admin.Bucket, secretKey secret.Bytes) error {
+	return b.delivery.PutDestination(ctx, delivery.Destination{
+		Bucket: to.Name, Folder: to.Folder, Endpoint: to.Endpoint, Region: to.Region, PathStyle: to.PathStyle, AccessKeyID: to.AccessKeyID,
+	}, secretKey)
+}
+
+// RemoveBucket implements [admin.Buckets].
+func (b buckets) RemoveBucket(ctx context.Context, name string) error {
+	err := b.delivery.DeleteDestination(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return problem("there is no bucket "+name, "strongroom trail buckets", nil)
+	}
+	return err
+}
+
+// ListBuckets implements [admin.Buckets].
+func (b buckets) ListBuckets(ctx context.Context, emit func(admin.Bucket) error) error {
+	list, err := b.delivery.Destinations(ctx)
+	for _, d := range list {
+		if err == nil {
+			err = emit(admin.Bucket{Name: d.Bucket, Folder: d.Folder, Endpoint: d.Endpoint, Region: d.Region, PathStyle: d.PathStyle, AccessKeyID: d.AccessKeyID})
+		}
+	}
+	return err
 }

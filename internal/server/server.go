@@ -254,6 +254,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Rand:          s.cfg.rand(),
 		Log:           s.cfg.Log,
 		Ready:         s.store.Ready,
+		Warnings:      s.warnings,
 	}
 	if limits.Throttle() {
 		cfg.Throttle = s.kms.Throttle
