@@ -287,3 +287,91 @@ func (r *Reader) From(ctx context.Context, seq uint64, fn func(Entry) error) err
 	}
 	return r.between(ctx, seq, last.seq, func(f *frame) error { return r.each(f, 0, fn) })
 }
+
+// Batch is one frame as [Reader.Batches] shows it.
+type Batch struct {
+	// Seq is the frame's number, and Hash what the frame after it names.
+	Seq  uint64
+	Hash Hash
+	// Committed is the time of the frame.
+	Committed time.Time
+	// First is the place of the first record in the stream, from 1; it goes on
+	// counting whatever retention has removed.
+	First uint64
+	// Records are valid during the call only.
+	Records [][]byte
+}
+
+// Last returns the number of the newest frame, 0 when there is none. It opens
+// nothing.
+func (r *Reader) Last(ctx context.Context) (uint64, error) {
+	seq, _, err := r.c.Frames.LastFrame(ctx)
+	if errors.Is(err, r.c.NotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("journal: read the last frame: %w", err)
+	}
+	return seq, nil
+}
+
+// FirstFrom returns the number of the first frame from number seq on that is
+// there, or seq when none is.
+func (r *Reader) FirstFrom(ctx context.Context, seq uint64) (uint64, error) {
+	first := seq
+	err := r.c.Frames.Frames(ctx, seq, func(at uint64, _ []byte) error {
+		first = at
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return 0, fmt.Errorf("journal: look for frame %d: %w", seq, err)
+	}
+	return first, nil
+}
+
+// Batches calls fn for each frame with number from or higher, also for those
+// without records, until fn returns an error, which it returns.
+func (r *Reader) Batches(ctx context.Context, from uint64, fn func(Batch) error) error {
+	last, err := r.Last(ctx)
+	if err != nil || from > last {
+		return err
+	}
+	return r.between(ctx, from, last, func(f *frame) error {
+		b, err := r.batch(f)
+		if err != nil {
+			return err
+		}
+		return fn(b)
+	})
+}
+
+// Batch returns one frame. Its records belong to the caller.
+func (r *Reader) Batch(ctx context.Context, seq uint64) (Batch, error) {
+	f, err := r.at(ctx, seq)
+	if err != nil {
+		return Batch{}, err
+	}
+	return r.batch(f)
+}
+
+// HashOf returns the hash of a frame, without opening it.
+func (r *Reader) HashOf(ctx context.Context, seq uint64) (Hash, error) {
+	f, err := r.at(ctx, seq)
+	if err != nil {
+		return Hash{}, err
+	}
+	return f.hash(), nil
+}
+
+func (r *Reader) batch(f *frame) (Batch, error) {
+	b := Batch{Seq: f.seq, Hash: f.hash(), Committed: f.time, First: f.records - uint64(f.count) + 1}
+	if f.count == 0 {
+		return b, nil
+	}
+	o, err := r.open(f)
+	if err != nil {
+		return Batch{}, err
+	}
+	b.Records = o.records
+	return b, nil
+}

@@ -29,6 +29,8 @@ const (
 	LabelPagination     Label = "pagination-markers"
 	LabelDelivery       Label = "audit-delivery" // credentials of buckets, private keys of digests
 	LabelImportTokens   Label = "import-tokens"  // with the wrapping key's private half
+	LabelRecordIndex    Label = "record-index"   // sealing of the index of audit records
+	LabelRecordTerms    Label = "record-terms"   // fingerprints in that index
 
 	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
 
