@@ -38,17 +38,20 @@ func newTrail(f *folder) (*trail, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := journalKey(f.domain)
-	reader, err := journal.NewReader(journal.ReaderConfig{
-		Deployment: f.domain.Deployment(), Stream: streamName, Frames: f.backend, NotFound: store.ErrNotFound, Key: key,
-	})
+	reader, err := f.journalReader()
 	if err != nil {
 		return nil, err
 	}
 	return &trail{
 		frames: f.backend, reader: reader, signer: signer, public: signer.Public().(ed25519.PublicKey),
-		key: key, name: f.domain.Deployment(),
+		key: journalKey(f.domain), name: f.domain.Deployment(),
 	}, nil
+}
+
+func (f *folder) journalReader() (*journal.Reader, error) {
+	return journal.NewReader(journal.ReaderConfig{
+		Deployment: f.domain.Deployment(), Stream: streamName, Frames: f.backend, NotFound: store.ErrNotFound, Key: journalKey(f.domain),
+	})
 }
 
 // journalSigner returns the key that signs checkpoints and exports. It comes from

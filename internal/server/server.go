@@ -28,6 +28,7 @@ import (
 	"github.com/strongroom/strongroom/internal/front"
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/keyring/software"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
@@ -69,6 +70,7 @@ type Server struct {
 	domain   *seal.Domain
 	store    *store.Store
 	journal  *journal.Writer
+	records  *index.Index
 	iam      *iam.Service
 	kms      *kms.Service
 	trail    *trailservice.Service
@@ -124,6 +126,9 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.domain = s.folder.domain
 	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	if s.records, err = openRecords(ctx, s.folder, s.cfg.rand(), s.cfg.Log); err != nil {
 		return err
 	}
 	gate, err := s.openServices(ctx)
@@ -232,7 +237,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		return nil, err
 	}
 	s.kms = kms.New(kms.Config{
-		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Log: s.cfg.Log,
 	})
@@ -302,6 +307,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.background.Go(func() { s.kms.Run(background) })
 	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })
+	s.background.Go(func() { s.records.Run(background, machineClock) })
 	go func() {
 		if err := s.front.Serve(s.listener); err != nil {
 			s.cfg.Log.Error("the server stopped serving", "error", err)

@@ -113,7 +113,7 @@ func newHarness(t *testing.T) *harness {
 		t.Fatal(err)
 	}
 	h.config = Config{
-		Store: h.store, Keyring: ring, Principals: known{}, Clock: h.clock, Rand: rand.Reader,
+		Store: h.store, Keyring: ring, Principals: known{}, Uses: h.journal, Clock: h.clock, Rand: rand.Reader,
 		Regions: []string{region, second}, MarkerKey: make(secret.Bytes, 32), GrantTokenKey: make(secret.Bytes, 32),
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
@@ -183,6 +183,13 @@ type recorder struct {
 	mu      sync.Mutex
 	seq     uint64
 	records [][]byte
+	uses    map[string]Use // by key ARN
+}
+
+// LastUse answers what a test has said.
+func (r *recorder) LastUse(_ context.Context, keyARN string) (Use, bool, error) {
+	use, ok := r.uses[keyARN]
+	return use, ok, nil
 }
 
 func (r *recorder) Frame(records [][]byte) (uint64, []byte, error) {

@@ -89,6 +89,7 @@ var samples = map[string]func(h *harness, keyID string) m{
 	"DisableKeyRotation":        justKey,
 	"EnableKeyRotation":         justKey,
 	"GetKeyRotationStatus":      justKey,
+	"GetKeyLastUsage":           justKey,
 	"GetParametersForImport": func(h *harness, _ string) m {
 		return m{"KeyId": sampleImport(h)["KeyId"], "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
 	},

@@ -32,6 +32,8 @@ type Config struct {
 	// Identities binds grants to unique ids; if nil, grants are bound to ARNs
 	// alone.
 	Identities Identities
+	// Uses tells when keys were used last; it must be set.
+	Uses Uses
 	// Clock must be set.
 	Clock clock.Clock
 	// Rand must be set: key, grant and event ids and GenerateRandom come from it.
