@@ -18,5 +18,4 @@ var (
 	ruleSelectorName         = wire.Text{Length: wire.Length{Min: 0, Max: 1000}, Pattern: &wire.Pattern{Text: `.*`, Expr: `\A(?:[^\n\r\x{85}\x{2028}\x{2029}]*)\z`, Class: true, ASCII: [2]uint64{0xffffffffffffdbff, 0xffffffffffffffff}, MinRunes: 0}}
 	ruleTagKey               = wire.Text{Length: wire.Length{Min: 1, Max: 128}}
 	ruleTagValue             = wire.Text{Length: wire.Length{Min: 1, Max: 256}}
-	ruleMaxResults           = wire.Range{Min: 1, HasMin: true, Max: 50, HasMax: true}
 )

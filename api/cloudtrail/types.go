@@ -353,7 +353,7 @@ type LookupEventsInput struct {
 	StartTime        *time.Time
 	EndTime          *time.Time
 	EventCategory    EventCategory
-	MaxResults       *int32 // 1 to 50
+	MaxResults       *int32
 	NextToken        *string
 
 	odd uint64 // members that came in a way that their values cannot tell

@@ -320,9 +320,6 @@ func (v *LookupEventsInput) validate(c *wire.Violations, p *wire.Path) {
 	if v.EventCategory != "" || v.odd&1 != 0 {
 		c.String(p, "eventCategory", string(v.EventCategory), &ruleEventCategory)
 	}
-	if v.MaxResults != nil {
-		c.Int(p, "maxResults", int64(*v.MaxResults), &ruleMaxResults)
-	}
 }
 
 // Validate returns the ValidationException of what the model refuses in the

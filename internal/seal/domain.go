@@ -31,6 +31,7 @@ const (
 	LabelImportTokens   Label = "import-tokens"  // with the wrapping key's private half
 	LabelRecordIndex    Label = "record-index"   // sealing of the index of audit records
 	LabelRecordTerms    Label = "record-terms"   // fingerprints in that index
+	LabelLookupTokens   Label = "lookup-tokens"  // where a lookup of audit records goes on
 
 	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
 

@@ -244,8 +244,13 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err := s.openDelivery(); err != nil {
 		return nil, err
 	}
+	lookups, err := s.domain.Box(seal.LabelLookupTokens)
+	if err != nil {
+		return nil, err
+	}
 	s.trail = trailservice.New(trailservice.Config{
 		Store: s.store, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, MarkerKey: markers, Deliveries: s.delivery,
+		Records: s.records, Tokens: lookups,
 	})
 	cfg := gateway.Config{
 		Services: []*operation.Service{

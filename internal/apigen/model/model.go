@@ -118,6 +118,9 @@ type overlay struct {
 	// its own, although the extract says required.
 	Optional   map[string][]string `json:"optional"`
 	EmptyValid map[string][]string `json:"emptyValid"`
+	// Unchecked names shapes whose bounds AWS checks in the operation, with an
+	// error of its own instead of a validation error.
+	Unchecked []string `json:"unchecked"`
 	// Enums are new values, appended; EnumTexts is the recorded order of all.
 	Enums     map[string][]string `json:"enums"`
 	EnumTexts map[string][]string `json:"enumTexts"`
@@ -244,6 +247,13 @@ func (m *Model) apply(o *overlay) error {
 			fail("zeroIsAbsent: no boolean %s", name)
 		} else {
 			s.ZeroIsAbsent = true
+		}
+	}
+	for _, name := range o.Unchecked {
+		if s := m.Shapes[name]; s == nil || s.Min == nil && s.Max == nil && s.Pattern == "" {
+			fail("unchecked: no shape %s with bounds", name)
+		} else {
+			s.Min, s.Max, s.Pattern = nil, nil, ""
 		}
 	}
 	for _, name := range o.Sensitive {

@@ -19,9 +19,10 @@ type document struct {
 // bytes unless they had escapes.
 type facts struct {
 	eventID, name, source, errorCode, account, region string
+	user                                              string
 	service, readOnly, known                          bool
 	time                                              time.Time
-	callers, types, names, keys                       []string
+	callers, types, names, sent, keys                 []string
 }
 
 // read takes a record apart. A record that is not what the journal's writer makes
@@ -39,6 +40,7 @@ func (h *hasher) read(record []byte) document {
 	}
 	doc.fingerprints = append(make([]fingerprint, 0, 24), h.of(Term{Kind: All, Scope: at}))
 	add(EventID, f.eventID)
+	add(EventName, f.name)
 	add(Operation, strings.ToLower(f.name))
 	add(Source, f.source)
 	if f.known {
@@ -47,12 +49,18 @@ func (h *hasher) read(record []byte) document {
 	for _, who := range f.callers {
 		add(Caller, who)
 	}
+	add(UserName, f.user)
 	for _, t := range f.types {
 		add(ResourceType, t)
 	}
 	for _, name := range f.names {
 		for _, form := range Names(name) {
 			add(Name, form)
+		}
+	}
+	for _, name := range f.sent {
+		for _, form := range Names(name) {
+			add(Sent, form)
 		}
 	}
 	if f.errorCode != "" {
@@ -186,14 +194,12 @@ func (f *facts) identity(d *wire.JSON) {
 		f.callers = append(f.callers, value)
 	}
 	f.callers = append(f.callers, principal, name)
-	if user := UserName(typ, principal, name, invoked); user != name {
-		f.callers = append(f.callers, user)
-	}
+	f.user = UserNameOf(typ, principal, name, invoked)
 }
 
-// UserName is what CloudTrail calls the user name of an event, made from what
+// UserNameOf is what CloudTrail calls the user name of an event, made from what
 // its userIdentity holds.
-func UserName(typ, principalID, userName, invokedBy string) string {
+func UserNameOf(typ, principalID, userName, invokedBy string) string {
 	switch typ {
 	case "Root":
 		return "root"
@@ -252,6 +258,6 @@ func (f *facts) parameters(d *wire.JSON) {
 		}
 		var name string
 		f.text(d, &seen, 1<<bit, &name)
-		f.names = append(f.names, name)
+		f.sent = append(f.sent, name)
 	}
 }

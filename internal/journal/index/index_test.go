@@ -29,10 +29,10 @@ func TestFindsWhatARecordHolds(t *testing.T) {
 	terms := map[string]Term{
 		"event id": {Kind: EventID, Value: wanted.EventID.String()}, "operation": {Kind: Operation, Value: "decrypt"},
 		"source": {Kind: Source, Value: "other.amazonaws.com"}, "read only": {Kind: ReadOnly, Value: "false"},
-		"user": {Kind: Caller, Value: "alice"}, "user's ARN": {Kind: Caller, Value: "arn:aws:iam::111122223333:user/alice"},
+		"user": {Kind: Caller, Value: "alice"}, "user name": {Kind: UserName, Value: "alice"}, "event name": {Kind: EventName, Value: "Decrypt"}, "user's ARN": {Kind: Caller, Value: "arn:aws:iam::111122223333:user/alice"},
 		"principal id": {Kind: Caller, Value: "AIDAalice"}, "access key": {Kind: Caller, Value: "AKIAalice"},
 		"type": {Kind: ResourceType, Value: "AWS::IAM::Role"}, "key's ARN": {Kind: Name, Value: keyARN("k1")},
-		"key's id": {Kind: Name, Value: "k1"}, "resource": {Kind: Name, Value: "key/k1"}, "name sent": {Kind: Name, Value: "alias/k1"},
+		"key's id": {Kind: Name, Value: "k1"}, "resource": {Kind: Name, Value: "key/k1"}, "name sent": {Kind: Sent, Value: "alias/k1"},
 		"error": {Kind: Error, Value: "accessdeniedexception"}, "any error": {Kind: Error, Value: "any"},
 	}
 	look := func(where string) {

@@ -28,18 +28,24 @@ const (
 	// ReadOnly is "true" or "false".
 	ReadOnly Kind = 5
 	// Caller is what a record says of who called: the ARN, the principal id, the
-	// account, the access key id, the user's name, a session's name, "root".
+	// account, the access key id, the userName.
 	Caller Kind = 6
 	// ResourceType is the type of a resource: "AWS::KMS::Key".
 	ResourceType Kind = 7
-	// Name is what a record is about: a resource's ARN, the part of it that names
-	// the resource, a key's id; and a key or alias as the request named it.
+	// Name is a resource's ARN, the part of it that names the resource, a key's
+	// id.
 	Name Kind = 8
 	// Error is an errorCode in lower case, and "any" for each.
 	Error Kind = 9
 	// Use is the ARN of a key that a cryptographic operation has used with
 	// success. It belongs to no scope: who used the key is of any account.
 	Use Kind = 10
+	// EventName is an eventName as it is.
+	EventName Kind = 11
+	// UserName is what CloudTrail calls the user name; see [UserNameOf].
+	UserName Kind = 12
+	// Sent is a key or alias as the request named it, in the forms of Name.
+	Sent Kind = 13
 )
 
 // Scope is the account that a record is for and the Region.

@@ -1,5 +1,6 @@
 // Package trail is the audit trail as AWS CloudTrail shows it: trails, their
-// selectors and tags, and the public keys that delivered digests verify with.
+// selectors and tags, the public keys that delivered digests verify with, and the
+// lookup of events.
 //
 // A trail says which records of the journal go where; package delivery takes
 // them there. Limits, names and errors are those of the CloudTrail API Reference
@@ -18,6 +19,7 @@ import (
 	api "github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/delivery"
+	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -26,9 +28,13 @@ import (
 type Config struct {
 	// Store must be set.
 	Store *store.Store
+	// Records finds audit records; it must be set.
+	Records *index.Index
+	// Tokens seals what continues a lookup; it must be set.
+	Tokens index.Box
 	// Clock must be set.
 	Clock clock.Clock
-	// Rand must be set: the ids of trails come from it.
+	// Rand must be set: the ids of trails and the salts of tokens come from it.
 	Rand io.Reader
 	// Regions are the regions of the deployment, at least one.
 	Regions []string
