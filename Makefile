@@ -4,7 +4,7 @@ GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
 
-.PHONY: help run dev build tools test check generate e2e bench crash
+.PHONY: help run dev build tools test check generate e2e bench crash lookup
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ generate: ## make api/ from models/
 
 bench: ## compare with HTTP servers that do nothing
 	$(GO) run ./bench $(BENCH)
+
+lookup: ## the first page of LookupEvents over 10 million audit records
+	$(GO) run ./bench/lookup -records 10000000
 
 crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
 	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e

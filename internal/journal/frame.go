@@ -134,15 +134,25 @@ func (f *frame) headerSize() int {
 // parseFrame parses a whole frame and checks everything that can be checked
 // without keys and neighbours.
 func parseFrame(b []byte) (*frame, error) {
+	f, err := parseUnhashed(b)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(f.body) != f.bodyHash {
+		return nil, fmt.Errorf("%w: the sealed body is not the one that the header names", errFrame)
+	}
+	return f, nil
+}
+
+// parseUnhashed is parseFrame for who will open the body: its tag tells then
+// whether it is the one that the rest of the header belongs to.
+func parseUnhashed(b []byte) (*frame, error) {
 	f, rest, err := parseHeadPrefix(b)
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) != int(f.bodySize) {
 		return nil, fmt.Errorf("%w: the sealed body has %d bytes, the header says %d", errFrame, len(rest), f.bodySize)
-	}
-	if sha256.Sum256(rest) != f.bodyHash {
-		return nil, fmt.Errorf("%w: the sealed body is not the one that the header names", errFrame)
 	}
 	f.body = rest
 	return f, nil

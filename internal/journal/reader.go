@@ -169,7 +169,7 @@ func (r *Reader) last(ctx context.Context) (*frame, error) {
 }
 
 func (r *Reader) parse(seq uint64, encoded []byte) (*frame, error) {
-	f, err := parseFrame(encoded)
+	f, err := parseUnhashed(encoded)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("journal: frame %d: %w", seq, err)

@@ -1,11 +1,9 @@
 package index
 
 import (
-	"bytes"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/strongroom/strongroom/internal/wire"
 )
 
 // document is what the index takes down of a record.
@@ -15,37 +13,37 @@ type document struct {
 	fingerprints []fingerprint
 }
 
-// facts are the members of a record that are indexed. Texts are over the record's
-// bytes unless they had escapes.
+// facts are the members of a record that are indexed.
 type facts struct {
-	eventID, name, source, errorCode, account, region string
-	user                                              string
-	service, readOnly, known                          bool
-	time                                              time.Time
-	callers, types, names, sent, keys                 []string
+	eventID                                        []byte
+	name, source, errorCode, account, region, user string
+	readOnly                                       string
+	service                                        bool
+	time                                           int64
+	callers, types, names, sent, keys              []string
 }
 
 // read takes a record apart. A record that is not what the journal's writer makes
 // is found by what could be read of it until then.
 func (h *hasher) read(record []byte) document {
-	var f facts
-	d := wire.ReadJSON(record)
-	f.record(&d)
+	f := &h.facts
+	*f = facts{callers: f.callers[:0], types: f.types[:0], names: f.names[:0], sent: f.sent[:0], keys: f.keys[:0]}
+	(&reader{scanner{b: record}, h, f}).record()
 	at := Scope{f.account, f.region}
-	doc := document{time: f.time.Unix(), scope: Scope{strings.Clone(at.Account), strings.Clone(at.Region)}}
+	doc := document{time: f.time, scope: at}
+	prints := append(h.prints[:0], h.of(Term{Kind: All, Scope: at}))
 	add := func(kind Kind, value string) {
 		if value != "" {
-			doc.fingerprints = append(doc.fingerprints, h.of(Term{kind, at, value}))
+			prints = append(prints, h.of(Term{kind, at, value}))
 		}
 	}
-	doc.fingerprints = append(make([]fingerprint, 0, 24), h.of(Term{Kind: All, Scope: at}))
-	add(EventID, f.eventID)
-	add(EventName, f.name)
-	add(Operation, strings.ToLower(f.name))
-	add(Source, f.source)
-	if f.known {
-		add(ReadOnly, map[bool]string{true: "true", false: "false"}[f.readOnly])
+	if len(f.eventID) > 0 {
+		prints = append(prints, h.once(EventID, at, f.eventID))
 	}
+	add(EventName, f.name)
+	add(Operation, h.lower(f.name))
+	add(Source, f.source)
+	add(ReadOnly, f.readOnly)
 	for _, who := range f.callers {
 		add(Caller, who)
 	}
@@ -54,24 +52,22 @@ func (h *hasher) read(record []byte) document {
 		add(ResourceType, t)
 	}
 	for _, name := range f.names {
-		for _, form := range Names(name) {
-			add(Name, form)
-		}
+		prints = h.named(prints, Name, at, name)
 	}
 	for _, name := range f.sent {
-		for _, form := range Names(name) {
-			add(Sent, form)
-		}
+		prints = h.named(prints, Sent, at, name)
 	}
 	if f.errorCode != "" {
 		add(Error, "any")
-		add(Error, strings.ToLower(f.errorCode))
+		add(Error, h.lower(f.errorCode))
 	}
 	if f.errorCode == "" && !f.service && Used(f.source, f.name) {
 		for _, key := range f.keys {
-			doc.fingerprints = append(doc.fingerprints, h.of(Term{Kind: Use, Value: key}))
+			prints = append(prints, h.of(Term{Kind: Use, Value: key}))
 		}
 	}
+	h.prints = prints
+	doc.fingerprints = slices.Clone(prints)
 	return doc
 }
 
@@ -104,101 +100,99 @@ func Used(source, operation string) bool {
 	return false
 }
 
-func (f *facts) record(d *wire.JSON) {
-	var seen uint64
-	for d.Object(); d.Next(); {
-		switch string(d.Key()) {
+// reader reads the facts of one record.
+type reader struct {
+	scanner
+	h *hasher
+	f *facts
+}
+
+// string reads a string into to; what is no string is skipped.
+func (r *reader) string(to *string) bool {
+	text, ok := r.text()
+	if !ok {
+		return r.skip()
+	}
+	*to = r.h.intern(text)
+	return true
+}
+
+func (r *reader) record() {
+	f := r.f
+	r.object(func(name []byte) bool {
+		switch string(name) {
 		case "userIdentity":
-			if d.Member(&seen, 1<<0) {
-				f.identity(d)
-			}
+			return r.identity()
 		case "eventTime":
+			var text string
+			ok := r.string(&text)
 			// A record that the index cannot date is found without a time bound.
-			if d.Member(&seen, 1<<1) {
-				f.time, _ = time.Parse(time.RFC3339, text(d))
-			}
+			f.time = r.h.seconds(text)
+			return ok
 		case "eventSource":
-			f.text(d, &seen, 1<<2, &f.source)
+			return r.string(&f.source)
 		case "eventName":
-			f.text(d, &seen, 1<<3, &f.name)
+			return r.string(&f.name)
 		case "awsRegion":
-			f.text(d, &seen, 1<<4, &f.region)
+			return r.string(&f.region)
 		case "errorCode":
-			f.text(d, &seen, 1<<5, &f.errorCode)
+			return r.string(&f.errorCode)
 		case "requestParameters":
-			if d.Member(&seen, 1<<6) {
-				f.parameters(d)
-			}
+			return r.parameters()
 		case "eventID":
-			f.text(d, &seen, 1<<7, &f.eventID)
+			var ok bool
+			f.eventID, ok = r.text()
+			return ok
 		case "readOnly":
-			if d.Member(&seen, 1<<8) {
-				f.readOnly, f.known = d.Bool(), true
+			f.readOnly = "false"
+			if r.pos < len(r.b) && r.b[r.pos] == 't' {
+				f.readOnly = "true"
 			}
+			return r.skip()
 		case "resources":
-			if d.Member(&seen, 1<<9) {
-				f.resources(d)
-			}
+			return r.resources()
 		case "eventType":
-			if d.Member(&seen, 1<<10) {
-				f.service = text(d) == "AwsServiceEvent"
-			}
+			var text string
+			ok := r.string(&text)
+			f.service = text == "AwsServiceEvent"
+			return ok
 		case "recipientAccountId":
-			f.text(d, &seen, 1<<11, &f.account)
-		default:
-			d.Unknown()
+			return r.string(&f.account)
 		}
-	}
+		return r.skip()
+	})
 }
 
-// text returns the next string; it is copied, since what wire lends may go with
-// the next one.
-func text(d *wire.JSON) string { return string(bytes.Clone(d.Text())) }
-
-func (f *facts) text(d *wire.JSON, seen *uint64, bit uint64, to *string) {
-	if d.Member(seen, bit) {
-		*to = text(d)
-	}
-}
-
-// identity reads who called. CloudTrail's user name of the root is "root", that
-// of a session its session name, which ends its principal id.
-func (f *facts) identity(d *wire.JSON) {
-	var seen uint64
-	var typ, principal, invoked, name string
-	for d.Object(); d.Next(); {
-		var value string
-		switch string(d.Key()) {
+// identity reads who called.
+func (r *reader) identity() bool {
+	var typ, principal, arn, account, key, name, invoked string
+	ok := r.object(func(member []byte) bool {
+		switch string(member) {
 		case "type":
-			f.text(d, &seen, 1<<0, &typ)
-			continue
+			return r.string(&typ)
 		case "principalId":
-			f.text(d, &seen, 1<<1, &principal)
-			continue
+			return r.string(&principal)
 		case "arn":
-			f.text(d, &seen, 1<<2, &value)
+			return r.string(&arn)
 		case "accountId":
-			f.text(d, &seen, 1<<3, &value)
+			return r.string(&account)
 		case "accessKeyId":
-			f.text(d, &seen, 1<<4, &value)
+			return r.string(&key)
 		case "userName":
-			f.text(d, &seen, 1<<5, &name)
-			continue
+			return r.string(&name)
 		case "invokedBy":
-			f.text(d, &seen, 1<<6, &invoked)
-			continue
-		default:
-			d.Unknown()
-			continue
+			return r.string(&invoked)
 		}
-		f.callers = append(f.callers, value)
-	}
-	f.callers = append(f.callers, principal, name)
-	f.user = UserNameOf(typ, principal, name, invoked)
+		return r.skip()
+	})
+	r.f.callers = append(r.f.callers, principal, arn, account, key, name)
+	r.f.user = UserNameOf(typ, principal, name, invoked)
+	return ok
 }
 
 // UserNameOf is what CloudTrail calls the user name of an event, made from what
-// its userIdentity holds.
+// its userIdentity holds: that of the root is "root", that of a session its
+// session name, which ends its principal id.
 func UserNameOf(typ, principalID, userName, invokedBy string) string {
 	switch typ {
 	case "Root":
@@ -213,51 +207,51 @@ func UserNameOf(typ, principalID, userName, invokedBy string) string {
 	return userName
 }
 
-func (f *facts) resources(d *wire.JSON) {
-	for d.Array(); d.Element(); {
-		var seen uint64
+func (r *reader) resources() bool {
+	return r.array(func() bool {
 		var typ, arn string
-		for d.Object(); d.Next(); {
-			switch string(d.Key()) {
+		ok := r.object(func(name []byte) bool {
+			switch string(name) {
 			case "type":
-				f.text(d, &seen, 1<<0, &typ)
+				return r.string(&typ)
 			case "ARN":
-				f.text(d, &seen, 1<<1, &arn)
-			default:
-				d.Unknown()
+				return r.string(&arn)
 			}
-		}
-		f.types = append(f.types, typ)
-		f.names = append(f.names, arn)
+			return r.skip()
+		})
+		r.f.types = append(r.f.types, typ)
+		r.f.names = append(r.f.names, arn)
 		if typ == "AWS::KMS::Key" {
-			f.keys = append(f.keys, arn)
+			r.f.keys = append(r.f.keys, arn)
 		}
-	}
+		return ok
+	})
 }
 
 // parameters reads what a request named: requests that were refused have no
 // resources.
-func (f *facts) parameters(d *wire.JSON) {
-	var seen uint64
-	for d.Object(); d.Next(); {
-		bit := 0
-		switch string(d.Key()) {
-		case "keyId":
-			bit = 1
-		case "targetKeyId":
-			bit = 2
-		case "aliasName":
-			bit = 3
-		case "sourceKeyId":
-			bit = 4
-		case "destinationKeyId":
-			bit = 5
-		default:
-			d.Unknown()
-			continue
+func (r *reader) parameters() bool {
+	return r.object(func(name []byte) bool {
+		switch string(name) {
+		case "keyId", "targetKeyId", "aliasName", "sourceKeyId", "destinationKeyId":
+			var sent string
+			ok := r.string(&sent)
+			r.f.sent = append(r.f.sent, sent)
+			return ok
 		}
-		var name string
-		f.text(d, &seen, 1<<bit, &name)
-		f.sent = append(f.sent, name)
+		return r.skip()
+	})
+}
+
+// seconds returns the time of a text in RFC 3339, 0 for anything else.
+func (h *hasher) seconds(text string) int64 {
+	if text == h.lastTime {
+		return h.lastSeconds
 	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0
+	}
+	h.lastTime, h.lastSeconds = text, t.Unix()
+	return h.lastSeconds
 }

@@ -103,7 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 		return nil, errors.New("index: a field of the Config is not set")
 	}
 	ix := &Index{c: cfg, terms: newHasher(cfg.TermKey), turn: make(chan struct{}, 1)}
-	ix.terms.known = map[Term]fingerprint{}
+	ix.terms.remember()
 	ix.asked.key = cfg.TermKey
 	segments, err := openSegments(cfg)
 	if err != nil {

@@ -64,39 +64,111 @@ type fingerprint uint64
 // hasher makes fingerprints. It is used by one goroutine at a time.
 type hasher struct {
 	mac hash.Hash
-	// known are those that come again and again; nil where none do.
-	known map[Term]fingerprint
-	buf   []byte
-	sum   [sha256.Size]byte
+	buf []byte
+	sum [sha256.Size]byte
+
+	// What comes again and again in records, for whoever reads many; nil for
+	// others. Each is emptied when it is full.
+	known  map[Term]fingerprint
+	texts  map[string]string
+	lowers map[string]string
+	forms  map[Term][]fingerprint
+
+	facts       facts
+	prints      []fingerprint
+	lastTime    string
+	lastSeconds int64
 }
 
 func newHasher(key secret.Bytes) *hasher {
 	return &hasher{mac: hmac.New(sha256.New, key)}
 }
 
-// maxKnown bounds what a hasher remembers, in terms.
-const maxKnown = 1 << 14
+// remember makes the hasher one for many records.
+func (h *hasher) remember() {
+	h.known, h.texts, h.lowers = map[Term]fingerprint{}, map[string]string{}, map[string]string{}
+	h.forms = map[Term][]fingerprint{}
+}
+
+const (
+	// maxKnown bounds what a hasher remembers of each kind, in entries, and
+	// maxText the texts among them, in bytes.
+	maxKnown = 1 << 13
+	maxText  = 256
+)
+
+// keep remembers a value in m, which may be nil.
+func keep[K comparable, V any](m map[K]V, key K, value V) {
+	if m == nil {
+		return
+	}
+	if len(m) >= maxKnown {
+		clear(m)
+	}
+	m[key] = value
+}
+
+// intern returns text as a string, the same for the same text.
+func (h *hasher) intern(text []byte) string {
+	if s, ok := h.texts[string(text)]; ok {
+		return s
+	}
+	s := string(text)
+	if len(s) <= maxText {
+		keep(h.texts, s, s)
+	}
+	return s
+}
+
+func (h *hasher) lower(s string) string {
+	if l, ok := h.lowers[s]; ok {
+		return l
+	}
+	l := strings.ToLower(s)
+	if len(s) <= maxText {
+		keep(h.lowers, s, l)
+	}
+	return l
+}
 
 func (h *hasher) of(t Term) fingerprint {
 	if f, ok := h.known[t]; ok {
 		return f
 	}
-	h.buf = append(h.buf[:0], byte(t.Kind))
-	for _, part := range []string{t.Scope.Account, t.Scope.Region, t.Value} {
-		h.buf = binary.AppendUvarint(h.buf, uint64(len(part)))
-		h.buf = append(h.buf, part...)
-	}
-	h.mac.Reset()
-	h.mac.Write(h.buf)
-	f := fingerprint(binary.BigEndian.Uint64(h.mac.Sum(h.sum[:0])))
-	if h.known != nil && t.Kind != EventID {
-		if len(h.known) >= maxKnown {
-			clear(h.known)
-		}
-		t.Scope.Account, t.Scope.Region, t.Value = strings.Clone(t.Scope.Account), strings.Clone(t.Scope.Region), strings.Clone(t.Value)
-		h.known[t] = f
+	f := h.once(t.Kind, t.Scope, []byte(t.Value))
+	if len(t.Value) <= maxText {
+		keep(h.known, t, f)
 	}
 	return f
+}
+
+// once is of for a value that does not come again.
+func (h *hasher) once(kind Kind, scope Scope, value []byte) fingerprint {
+	h.buf = append(h.buf[:0], byte(kind))
+	h.buf = append(binary.AppendUvarint(h.buf, uint64(len(scope.Account))), scope.Account...)
+	h.buf = append(binary.AppendUvarint(h.buf, uint64(len(scope.Region))), scope.Region...)
+	h.buf = append(binary.AppendUvarint(h.buf, uint64(len(value))), value...)
+	h.mac.Reset()
+	h.mac.Write(h.buf)
+	return fingerprint(binary.BigEndian.Uint64(h.mac.Sum(h.sum[:0])))
+}
+
+// named appends the fingerprints of all forms of a name.
+func (h *hasher) named(dst []fingerprint, kind Kind, scope Scope, name string) []fingerprint {
+	if name == "" {
+		return dst
+	}
+	t := Term{kind, scope, name}
+	forms, ok := h.forms[t]
+	if !ok {
+		for _, form := range Names(name) {
+			forms = append(forms, h.once(kind, scope, []byte(form)))
+		}
+		if len(name) <= maxText {
+			keep(h.forms, t, forms)
+		}
+	}
+	return append(dst, forms...)
 }
 
 // hashers lends a hasher to each query.
