@@ -15,6 +15,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
@@ -25,6 +26,9 @@ import (
 type trail struct {
 	frames journal.Frames
 	reader *journal.Reader
+	// records finds records; nil for the folder of a stopped server, which is
+	// read through.
+	records *index.Index
 	signer crypto.Signer
 	public ed25519.PublicKey
 	key    func(version uint32) (secret.Bytes, error)
@@ -106,6 +110,11 @@ func (t *trail) Tail(ctx context.Context, n int, follow bool, emit func([]byte) 
 
 // Search implements [admin.Source].
 func (t *trail) Search(ctx context.Context, f admin.Filter, emit func([]byte) error) error {
+	if t.records != nil {
+		if found, err := searchIndex(ctx, t.records, f, emit); found {
+			return err
+		}
+	}
 	// A record's time is that of its call's arrival, a frame's that of its
 	// commit: what arrived before Until may have been committed a little later.
 	return t.reader.Range(ctx, f.Since, time.Time{}, func(e journal.Entry) error {
@@ -253,6 +262,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.records = s.records
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
 		Buckets: buckets{s.delivery}, Record: s.recordAdmin,

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/service/kms"
@@ -108,4 +109,63 @@ func (u lastUses) lastUse(ctx context.Context, keyARN string) (kms.Use, bool, er
 		return kms.Use{}, false, err
 	}
 	return kms.Use{Operation: newest.EventName, Time: newest.EventTime, EventID: newest.EventID, RequestID: newest.RequestID}, true, nil
+}
+
+// maxScopes is how many accounts and Regions a search looks through one by one;
+// with more, it reads the trail.
+const maxScopes = 64
+
+// searchIndex emits what f lets through, oldest first, from the index. found is
+// false when f has nothing that the index knows: then nothing was emitted.
+func searchIndex(ctx context.Context, records *index.Index, f admin.Filter, emit func([]byte) error) (found bool, err error) {
+	_, operation, qualified := strings.Cut(f.Operation, ":")
+	if !qualified {
+		operation = f.Operation
+	}
+	// The first that is set is likely to have the fewest records.
+	var kinds []index.Kind
+	var value string
+	switch {
+	case f.Key != "":
+		kinds, value = []index.Kind{index.Name, index.Sent}, f.Key
+	case f.Principal != "":
+		kinds, value = []index.Kind{index.Caller}, f.Principal
+	case f.Error != "" && f.Error != "none":
+		kinds, value = []index.Kind{index.Error}, strings.ToLower(f.Error)
+	case f.Operation != "":
+		kinds, value = []index.Kind{index.Operation}, strings.ToLower(operation)
+	default:
+		return false, nil
+	}
+	scopes, err := records.Scopes(ctx)
+	if err != nil {
+		return true, err
+	}
+	if len(scopes) > maxScopes {
+		return false, nil
+	}
+	q := index.Query{Since: f.Since, Until: f.Until}
+	for _, scope := range scopes {
+		for _, kind := range kinds {
+			q.Terms = append(q.Terms, index.Term{Kind: kind, Scope: scope, Value: value})
+		}
+	}
+	if len(q.Terms) == 0 {
+		return true, nil
+	}
+	shown := uint64(0)
+	for range asks {
+		err = records.Oldest(ctx, q, func(r index.Found) (bool, error) {
+			match, err := f.Match(r.Record)
+			if err != nil || !match || r.Number <= shown {
+				return err == nil, err
+			}
+			shown = r.Number
+			return true, emit(r.Record)
+		})
+		if !errors.Is(err, index.ErrGone) {
+			break
+		}
+	}
+	return true, err
 }
