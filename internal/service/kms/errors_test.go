@@ -2,6 +2,7 @@ package kms
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/apigen/model"
+	"github.com/strongroom/strongroom/internal/store"
 )
 
 // TestEveryModelledError has each operation that is built answer each error that its
@@ -129,13 +131,24 @@ var (
 		p.in["KeyId"], p.arn = h.keyID()
 		return p.arn + " origin is AWS_KMS which is not valid for this operation."
 	}
-	fullKey = func(h *harness, p *provoked) string {
-		for i := range maxAliases {
-			h.send(root, "CreateAlias", m{"AliasName": "alias/full-" + p.id + "-" + strings.Repeat("x", i+1), "TargetKeyId": p.id})
-		}
-		return "*"
-	}
 )
+
+// fullKey gives the key all the aliases that it can have.
+func fullKey(h *harness, p *provoked) string {
+	err := h.store.Update(h.t.Context(), func(tx *store.Tx) error {
+		for i := range maxAliases {
+			name := fmt.Sprintf("alias/full-%s-%d", p.id, i)
+			if err := aliasRecords.Put(tx, scope(account, region), name, aliasRecord{Account: account, Region: region, Name: name, Target: p.id}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return "*"
+}
 
 // usual are the provocations that do for most operations.
 var usual = map[string]provocation{
