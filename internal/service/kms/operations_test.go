@@ -7,8 +7,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/apigen/model"
 )
 
 // samples are valid inputs of the operations that exist, made for a fresh key
@@ -195,4 +197,135 @@ func built(t *testing.T) []string {
 		t.Fatalf("only %d operations found", len(names))
 	}
 	return names
+}
+
+// sampleLists make several entries of each list that has pages, and return what asks
+// for them; entries is their member in the answer. A row for each is compulsory.
+var sampleLists = map[string]struct {
+	entries string
+	several func(h *harness, keyID string) m
+}{
+	"ListAliases": {"Aliases", func(h *harness, keyID string) m {
+		for _, name := range []string{"alias/one", "alias/two", "alias/three"} {
+			h.ok(root, "CreateAlias", m{"AliasName": name, "TargetKeyId": keyID})
+		}
+		return m{}
+	}},
+	"ListGrants": {"Grants", func(h *harness, keyID string) m {
+		for range 3 {
+			h.ok(root, "CreateGrant", sampleGrant(keyID))
+		}
+		return m{"KeyId": keyID}
+	}},
+	"ListRetirableGrants": {"Grants", func(h *harness, keyID string) m {
+		for range 3 {
+			h.ok(root, "CreateGrant", with(sampleGrant(keyID), m{"RetiringPrincipal": userARN}))
+		}
+		return m{"RetiringPrincipal": userARN}
+	}},
+	"ListKeyRotations": {"Rotations", func(h *harness, keyID string) m {
+		for range 3 {
+			h.ok(root, "RotateKeyOnDemand", m{"KeyId": keyID})
+			h.clock.Advance(time.Second)
+			h.work()
+		}
+		return m{"KeyId": keyID}
+	}},
+	"ListKeys": {"Keys", func(h *harness, _ string) m {
+		h.keyID()
+		h.keyID()
+		return m{}
+	}},
+	"ListResourceTags": {"Tags", func(h *harness, keyID string) m {
+		h.ok(root, "TagResource", m{"KeyId": keyID, "Tags": tagList(0, 3)})
+		return m{"KeyId": keyID}
+	}},
+	"ListKeyPolicies": {"PolicyNames", justKey}, // of which there is one
+}
+
+// TestEveryListIsPaged reads each list whose model has a marker in one and in many
+// pages: the entries and their order are the same, and each page is recorded.
+func TestEveryListIsPaged(t *testing.T) {
+	facts, err := model.Load("../../../models", "kms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range built(t) {
+		if in := facts.Operations[name].Input; in == "" || facts.Shapes[in].Find("Marker") == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			sample, known := sampleLists[name]
+			if !known {
+				t.Fatal("give the operation a row in sampleLists")
+			}
+			h := newHarness(t)
+			keyID, _ := h.keyID()
+			in := sample.several(h, keyID)
+			whole := h.ok(root, name, in)
+			entries := whole[sample.entries].([]any)
+			if _, more := whole["NextMarker"]; more || whole["Truncated"] != false || len(entries) < 3 && name != "ListKeyPolicies" {
+				t.Fatalf("%v", whole)
+			}
+			var paged []any
+			h.journal.taken(t)
+			for next := with(in, m{"Limit": 1}); ; {
+				page := h.ok(root, name, next)
+				if r := h.only(); r["eventName"] != name || r["errorCode"] != nil {
+					t.Errorf("a page is recorded as %v", r)
+				}
+				paged = append(paged, page[sample.entries].([]any)...)
+				marker, more := page["NextMarker"]
+				if more != (page["Truncated"] == true) || len(paged) > len(entries) {
+					t.Fatalf("a page %v", page)
+				}
+				if !more {
+					break
+				}
+				next = with(in, m{"Limit": 1, "Marker": marker})
+			}
+			equal(t, "the pages", paged, entries)
+		})
+	}
+}
+
+// TestEveryOperationOfGrants gives someone whom no policy allows anything a grant
+// of each operation that the model lets grants have: that call succeeds, and without
+// the grant it is refused.
+func TestEveryOperationOfGrants(t *testing.T) {
+	facts, err := model.Load("../../../models", "kms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, granted := range facts.Shapes["GrantOperation"].Enum {
+		t.Run(granted, func(t *testing.T) {
+			call, operations := granted, []string{granted}
+			switch granted {
+			case "ReEncryptFrom", "ReEncryptTo": // one call asks for both
+				call, operations = "ReEncrypt", []string{"ReEncryptFrom", "ReEncryptTo"}
+			case "CreateGrant": // never alone
+				operations = []string{"CreateGrant", "Encrypt"}
+			case "RetireGrant": // of that grant itself: TestWhoMayRetire
+				return
+			}
+			h := newHarness(t)
+			keyID, _ := h.keyID()
+			in := samples[call](h, keyID)
+			if own, ok := in["KeyId"].(string); ok {
+				keyID = own
+			}
+			if a := h.send(user, call, in); a.code != "AccessDeniedException" {
+				t.Errorf("without a grant: %v", a)
+			}
+			grant := h.ok(root, "CreateGrant", m{"KeyId": keyID, "GranteePrincipal": userARN, "Operations": operations})["GrantId"]
+			h.ok(user, call, in)
+			if a := h.send(otherUser, call, in); a.code != "AccessDeniedException" {
+				t.Errorf("by someone else: %v", a)
+			}
+			h.ok(root, "RevokeGrant", m{"KeyId": keyID, "GrantId": grant})
+			if a := h.send(user, call, in); a.code != "AccessDeniedException" {
+				t.Errorf("when the grant is gone: %v", a)
+			}
+		})
+	}
 }
