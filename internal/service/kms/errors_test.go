@@ -200,7 +200,7 @@ var provocations = map[string]map[string]provocation{
 	"DeleteAlias":               {"NotFoundException": set("Alias arn:aws:kms:us-east-1:"+account+":alias/absent is not found.", m{"AliasName": "alias/absent"})},
 	"DeleteImportedKeyMaterial": {"KMSInvalidStateException": state(api.KeyStateCreating), "UnsupportedOperationException": madeHere},
 	"DisableKeyRotation": {"UnsupportedOperationException": func(h *harness, p *provoked) string {
-		p.in["KeyId"] = sampleImport(h)["KeyId"]
+		p.in["KeyId"] = sampleExternal(h)
 		return "*"
 	}},
 	"EnableKeyRotation":                   {"UnsupportedOperationException": onAnHMAC},

@@ -74,11 +74,9 @@ func TestHostileCiphertexts(t *testing.T) {
 		"the resource associated with this ciphertext"+fmt.Sprintf(noIdentityTail, "kms:Decrypt")))
 
 	rsaID, _ := h.rsaKey()
-	for _, algorithm := range []string{"RSAES_OAEP_SHA_1", rsaOAEP} {
-		made := m{"KeyId": rsaID, "EncryptionAlgorithm": algorithm}
-		made["CiphertextBlob"] = h.ok(root, "Encrypt", with(made, m{"Plaintext": "eA=="}))["CiphertextBlob"]
-		h.refuses(root, "Decrypt", made, "CiphertextBlob", "InvalidCiphertextException", false, "")
-	}
+	made := m{"KeyId": rsaID, "EncryptionAlgorithm": rsaOAEP}
+	made["CiphertextBlob"] = h.ok(root, "Encrypt", with(made, m{"Plaintext": "eA=="}))["CiphertextBlob"]
+	h.refuses(root, "Decrypt", made, "CiphertextBlob", "InvalidCiphertextException", false, "")
 	kem := specKey(h, "ML_KEM_512", "ENCAPSULATE_DECAPSULATE")
 	encapsulated := m{"KeyId": kem, "EncapsulationAlgorithm": "ML_KEM"}
 	blob := bytesOf(t, h.ok(root, "Encapsulate", encapsulated)["SharedSecretCiphertextBlob"])

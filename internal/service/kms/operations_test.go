@@ -87,13 +87,13 @@ var samples = map[string]func(h *harness, keyID string) m{
 	"RevokeGrant": func(h *harness, keyID string) m {
 		return m{"KeyId": keyID, "GrantId": h.ok(root, "CreateGrant", sampleGrant(keyID))["GrantId"]}
 	},
-	"DeleteImportedKeyMaterial": func(h *harness, _ string) m { return m{"KeyId": sampleImport(h)["KeyId"]} },
+	"DeleteImportedKeyMaterial": func(h *harness, _ string) m { return m{"KeyId": sampleExternal(h)} },
 	"DisableKeyRotation":        justKey,
 	"EnableKeyRotation":         justKey,
 	"GetKeyRotationStatus":      justKey,
 	"GetKeyLastUsage":           justKey,
 	"GetParametersForImport": func(h *harness, _ string) m {
-		return m{"KeyId": sampleImport(h)["KeyId"], "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+		return m{"KeyId": sampleExternal(h), "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
 	},
 	"ImportKeyMaterial": func(h *harness, _ string) m { return sampleImport(h) },
 	"ListKeyRotations":  justKey,
@@ -119,9 +119,15 @@ func sampleGrant(keyID string) m {
 	return m{"KeyId": keyID, "GranteePrincipal": "arn:aws:iam::" + other + ":root", "Operations": []string{"Encrypt"}}
 }
 
+// sampleExternal makes a key without material.
+func sampleExternal(h *harness) string {
+	id, _ := h.external(m{})
+	return id
+}
+
 // sampleImport makes a key without material and returns what would import some.
 func sampleImport(h *harness) m {
-	id, _ := h.external(m{})
+	id := sampleExternal(h)
 	return h.wrapping(id).wrap(id, filled(1), m{"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"})
 }
 
