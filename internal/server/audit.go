@@ -29,10 +29,10 @@ type trail struct {
 	// records finds records; nil for the folder of a stopped server, which is
 	// read through.
 	records *index.Index
-	signer crypto.Signer
-	public ed25519.PublicKey
-	key    func(version uint32) (secret.Bytes, error)
-	name   string // of the deployment
+	signer  crypto.Signer
+	public  ed25519.PublicKey
+	key     func(version uint32) (secret.Bytes, error)
+	name    string // of the deployment
 }
 
 var _ admin.Source = (*trail)(nil)
