@@ -258,9 +258,9 @@ func (r *rig) sample(ctx context.Context, records uint64) error {
 type everyone struct{}
 
 func (everyone) Policies(context.Context, *authz.Principal, *policy.Policies) error { return nil }
-func (everyone) RecordFor(*authz.Call, any, string) []byte { return nil }
+func (everyone) RecordFor(*authz.Call, any, string) []byte                          { return nil }
 
-func (everyone) Record(*authz.Call, any) []byte                                     { return nil }
+func (everyone) Record(*authz.Call, any) []byte { return nil }
 
 func (r *rig) measure(ctx context.Context, asks int) error {
 	fmt.Printf("%-34s %9s %9s %9s %7s\n", "first page by", "p50 ms", "p99 ms", "max ms", "events")
