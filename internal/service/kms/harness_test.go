@@ -90,6 +90,8 @@ type harness struct {
 	// before, if set, runs in the pipeline before an operation does.
 	before func(call *authz.Call)
 	region string
+	// services are beside KMS behind the gateway.
+	services []*operation.Service
 }
 
 func newHarness(t *testing.T) *harness {
@@ -126,7 +128,7 @@ func newHarness(t *testing.T) *harness {
 func (h *harness) start() {
 	h.service = New(h.config)
 	h.gateway = gateway.New(gateway.Config{
-		Services: []*operation.Service{api.Table(h.service)}, Regions: h.config.Regions, Authenticator: h, Directory: h,
+		Services: append([]*operation.Service{api.Table(h.service)}, h.services...), Regions: h.config.Regions, Authenticator: h, Directory: h,
 		Store: h.store, Clock: h.clock, Rand: rand.Reader, Log: h.config.Log,
 		Disturb: func(_ context.Context, call *authz.Call) error {
 			if h.before != nil {
@@ -231,6 +233,11 @@ type answer struct {
 
 // send makes a call and returns its answer.
 func (h *harness) send(who caller, name string, in m) answer {
+	return h.post(who, "kms", "TrentService."+name, in)
+}
+
+// post makes a call to any service.
+func (h *harness) post(who caller, service, target string, in m) answer {
 	body, err := json.Marshal(in)
 	if err != nil {
 		panic(err)
@@ -241,9 +248,9 @@ func (h *harness) send(who caller, name string, in m) answer {
 		Headers: []wire.Header{
 			{Name: "Host", Value: "localhost"},
 			{Name: "Content-Type", Value: wire.ContentTypeJSON11},
-			{Name: "X-Amz-Target", Value: "TrentService." + name},
+			{Name: "X-Amz-Target", Value: target},
 			{Name: "X-Amz-Date", Value: "20260102T030405Z"},
-			{Name: "Authorization", Value: "AWS4-HMAC-SHA256 Credential=" + string(who) + "/20260102/" + h.region + "/kms/aws4_request, " +
+			{Name: "Authorization", Value: "AWS4-HMAC-SHA256 Credential=" + string(who) + "/20260102/" + h.region + "/" + service + "/aws4_request, " +
 				"SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature=" + strings.Repeat("0", 64)},
 		},
 	}

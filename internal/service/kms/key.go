@@ -89,6 +89,9 @@ func (k *key) metadata() *api.KeyMetadata {
 		MultiRegion:             &multiRegion,
 		MacAlgorithms:           lists.mac,
 	}
+	if k.Manager != "" {
+		m.KeyManager = k.Manager
+	}
 	if k.spec.family == symmetricKey && k.State != api.KeyStateCreating {
 		m.CurrentKeyMaterialId = k.current().ID
 	}

@@ -42,6 +42,8 @@ type keyRecord struct {
 	// change of the key with it, so that whatever was authorised upon a version of
 	// the key holds as far as its grants go too.
 	Grants int `json:"grants,omitempty"`
+	// Manager is AWS for the keys that services have made; empty for a customer's.
+	Manager api.KeyManagerType `json:"manager,omitempty"`
 }
 
 type tag struct {
@@ -108,7 +110,7 @@ const (
 )
 
 var (
-	keyRecords   = store.NewCollection[keyRecord](keyCollection, 2)
+	keyRecords   = store.NewCollection[keyRecord](keyCollection, 3)
 	aliasRecords = store.NewCollection(aliasCollection, 1, store.Index[aliasRecord]{
 		Name:   byTarget,
 		Values: func(_ string, a aliasRecord) []string { return []string{a.Target} },

@@ -27,6 +27,9 @@ func (s *Service) find(ctx context.Context, call *authz.Call, id string, forms n
 	if ref.alias != "" {
 		alias, err := s.aliases.Get(ctx, scope(ref.account, ref.region), ref.alias)
 		if errors.Is(err, store.ErrNotFound) {
+			alias, err = s.bindOnUse(ctx, call, &ref)
+		}
+		if errors.Is(err, store.ErrNotFound) {
 			if ref.account != call.Principal.Account {
 				return found{}, call.DeniedUnseen(call.Action, "this resource")
 			}

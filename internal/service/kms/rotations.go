@@ -23,8 +23,9 @@ func (s *Service) GetKeyRotationStatus(ctx context.Context, call *authz.Call, in
 		return nil, refused
 	}
 	out := &api.GetKeyRotationStatusOutput{KeyId: k.ARN, OnDemandRotationStartDate: k.Rotation.OnDemand}
-	// A key that is to be deleted hides its schedule; cancelling shows it again.
-	if k.Rotation.Next != nil && k.State != api.KeyStatePendingDeletion {
+	// A key that is to be deleted hides its schedule; cancelling shows it again. Of
+	// AWS managed keys, which are rotated every year, AWS answers false all the same.
+	if k.Rotation.Next != nil && k.State != api.KeyStatePendingDeletion && k.Manager != api.KeyManagerTypeAws {
 		out.KeyRotationEnabled = true
 		out.RotationPeriodInDays = &k.Rotation.PeriodInDays
 		out.NextRotationDate = k.Rotation.Next
