@@ -25,6 +25,8 @@ var es384 = []byte{0xa1, 0x01, 0x38, 0x22}
 // tagSign1 is CBOR's tag of a COSE_Sign1 (RFC 9052 §2), which may be left out.
 const tagSign1 = 0xd2
 
+// decoding is strict but for lengths: the Nitro hypervisor writes its payloads as
+// maps of indefinite length.
 var decoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,

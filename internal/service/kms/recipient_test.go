@@ -191,6 +191,7 @@ func TestRefusedRecipients(t *testing.T) {
 func TestAttestationConditions(t *testing.T) {
 	a := newAttested(t)
 	pcr := func(index int) string { return hex.EncodeToString(attestationtest.Value(index)) }
+	enclave, tpm := a.recipient("pcrs"), a.recipient("nitrotpm_pcrs")
 	for _, operation := range attestedOperations(a.harness) {
 		call := func(recipient m) answer {
 			in := operation.in
@@ -221,7 +222,7 @@ func TestAttestationConditions(t *testing.T) {
 				who     string
 				in      m
 				allowed bool
-			}{{"an enclave", a.recipient("pcrs"), test.enclave}, {"a NitroTPM", a.recipient("nitrotpm_pcrs"), test.tpm}, {"nobody attested", nil, test.neither}} {
+			}{{"an enclave", enclave, test.enclave}, {"a NitroTPM", tpm, test.tpm}, {"nobody attested", nil, test.neither}} {
 				got := call(c.in)
 				if c.allowed != (got.status == 200) || !c.allowed && got.code != "AccessDeniedException" {
 					t.Errorf("%s for %s under %v: %d %s: %s", operation.name, c.who, test.condition, got.status, got.code, got.message)
