@@ -329,3 +329,28 @@ func TestContextIsAskedLazily(t *testing.T) {
 		t.Errorf("%v, asked %v", describe(d), c.asked)
 	}
 }
+
+// denyingContext answers no key, and gives values with that.
+type denyingContext struct{}
+
+func (denyingContext) Values(string) ([]string, bool) { return []string{"a"}, false }
+
+// TestValuesOfAKeyThatIsNotThere: what a context returns beside "no such key" does
+// not count, in conditions or for variables.
+func TestValuesOfAKeyThatIsNotThere(t *testing.T) {
+	for condition, want := range map[string]bool{
+		`{"StringEquals":{"kms:KeySpec":"a"}}`:             false,
+		`{"StringNotEquals":{"kms:KeySpec":"a"}}`:          true,
+		`{"Null":{"kms:KeySpec":"true"}}`:                  true,
+		`{"StringEquals":{"kms:KeySpec":"${aws:userid}"}}`: false,
+	} {
+		d := mustParse(t, IdentityPolicy, cond(condition))
+		got := Evaluate(&Request{Principal: alice, Action: "kms:Encrypt", Resource: keyARN, Context: denyingContext{}}, &Policies{Identity: []Source{{Document: d}}})
+		if got.Allowed != want {
+			t.Errorf("%s: %v", condition, describe(got))
+		}
+	}
+	if parts, ok := resolve([]part{{kind: variablePart, text: "aws:userid"}}, denyingContext{}); ok {
+		t.Errorf("the variable became %v", parts)
+	}
+}

@@ -180,7 +180,10 @@ func (ev *evaluation) values(key string) []string {
 	if ev.request.Context == nil {
 		return nil
 	}
-	values, _ := ev.request.Context.Values(key)
+	values, ok := ev.request.Context.Values(key)
+	if !ok {
+		values = nil
+	}
 	ev.recent[ev.next] = answer{key, values}
 	ev.next = (ev.next + 1) % len(ev.recent)
 	return values

@@ -96,7 +96,9 @@ func resolve(parts []part, ctx Context) (resolved []part, ok bool) {
 		}
 		var values []string
 		if ctx != nil {
-			values, _ = ctx.Values(p.text)
+			if given, ok := ctx.Values(p.text); ok {
+				values = given
+			}
 		}
 		switch {
 		case len(values) == 1:
