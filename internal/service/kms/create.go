@@ -66,6 +66,11 @@ func (s *Service) putKey(tx *store.Tx, record *keyRecord) error {
 	if err := s.countNewKey(tx, record.Account, record.Region); err != nil {
 		return err
 	}
+	return storeKey(tx, record)
+}
+
+// storeKey writes a new key that counts against no quota.
+func storeKey(tx *store.Tx, record *keyRecord) error {
 	if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
 		return err
 	}

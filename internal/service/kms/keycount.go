@@ -9,7 +9,7 @@ import (
 )
 
 // keyCount is how many keys an account has in a Region, replicas and keys that wait
-// for their deletion included.
+// for their deletion included; AWS managed keys do not count.
 type keyCount struct {
 	Keys int64 `json:"keys"`
 }
@@ -63,7 +63,12 @@ func countKeys(tx *store.Tx, account, region string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		count.Keys, after = count.Keys+int64(len(items)), lastID(items)
+		for _, item := range items {
+			if item.Value.Manager != api.KeyManagerTypeAws {
+				count.Keys++
+			}
+		}
+		after = lastID(items)
 	}
 	return count.Keys, nil
 }

@@ -64,7 +64,7 @@ func (s *Service) ManagedKey(ctx context.Context, call *authz.Call, service stri
 	if errors.Is(err, store.ErrNotFound) {
 		record := m.newKey(call)
 		by := call.Derive("kms", createKeyRow.Name, createKeyRow.Action, call.RequestID)
-		alias, err = s.bind(ctx, by, m, &record)
+		alias, err = s.makeManaged(ctx, by, m, &record)
 	}
 	if err != nil {
 		return "", err
@@ -100,7 +100,7 @@ func (s *Service) bindOnUse(ctx context.Context, call *authz.Call, ref *referenc
 	if err != nil {
 		return aliasRecord{}, err
 	}
-	return s.bind(ctx, call, m, &record)
+	return s.makeManaged(ctx, call, m, &record)
 }
 
 // newKey describes the key, still without an id and material.
@@ -129,9 +129,9 @@ func (s *Service) name(record *keyRecord) (err error) {
 	return err
 }
 
-// bind makes the key and its alias, or finds those that another call has made
+// makeManaged makes the key and its alias, or finds those that another call has made
 // meanwhile. The key's making is recorded as CreateKey for whoever makes the call.
-func (s *Service) bind(ctx context.Context, by *authz.Call, m *managedService, record *keyRecord) (aliasRecord, error) {
+func (s *Service) makeManaged(ctx context.Context, by *authz.Call, m *managedService, record *keyRecord) (aliasRecord, error) {
 	var alias aliasRecord
 	if err := s.name(record); err != nil {
 		return alias, err
@@ -162,7 +162,7 @@ func (s *Service) bind(ctx context.Context, by *authz.Call, m *managedService, r
 			Account: record.Account, Region: record.Region, Name: m.alias(), Target: record.ID,
 			Created: record.Created, Updated: record.Created,
 		}
-		if err := errors.Join(putKey(tx, record), putRotation(tx, record), aliasRecords.Put(tx, in, alias.Name, alias)); err != nil {
+		if err := errors.Join(storeKey(tx, record), putRotation(tx, record), aliasRecords.Put(tx, in, alias.Name, alias)); err != nil {
 			return err
 		}
 		return events.addCall(tx, 0, &internal, made, createKeyRow.Name,
