@@ -56,11 +56,12 @@ type Call struct {
 	recorded bool
 }
 
-// Principal is whoever signed a call.
+// Principal is whoever signed a call, or is known by a token that it brings.
 type Principal struct {
 	policy.Principal
 	AccessKeyID string
-	UserName    string
+	// UserName is a user's; of a WebIdentity, who its provider says it is.
+	UserName string
 	// Tags are those of the user or role and of its session, by their keys in
 	// lower case.
 	Tags map[string]string
@@ -86,6 +87,11 @@ type Directory interface {
 	// means that they could not be established, and nothing is allowed.
 	Policies(ctx context.Context, p *Principal, set *policy.Policies) error
 }
+
+// Identify says who makes a call that came without a signature, once the handler has
+// it proved otherwise: by a token of an identity provider. A call that ends
+// without is refused, counted and not recorded.
+func (c *Call) Identify(p Principal) { c.Principal = p }
 
 // Attach binds the call to the pipeline that it runs in.
 func (c *Call) Attach(p Pipe) { c.pipe = p }

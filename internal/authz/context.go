@@ -40,10 +40,19 @@ func (x callContext) Values(key string) ([]string, bool) {
 		return one(strconv.FormatBool(c.Principal.Type == policy.Service))
 	case "principalservicename":
 		return one(c.Principal.Service)
-	case "userid":
-		return one(c.Principal.ID)
-	case "username":
+	case "userid", "username":
+		if c.Principal.Type == policy.WebIdentity {
+			return nil, false // it has neither before it has a session
+		}
+		if name == "userid" {
+			return one(c.Principal.ID)
+		}
 		return one(c.Principal.UserName)
+	case "federatedprovider":
+		if c.Principal.Session != nil {
+			return one(c.Principal.Session.Provider)
+		}
+		return one(c.Principal.Provider)
 	case "requestedregion":
 		return one(c.Region)
 	case "resourceaccount":
@@ -98,10 +107,16 @@ func (x callContext) Values(key string) ([]string, bool) {
 }
 
 func (x callContext) fromService(key string) ([]string, bool) {
-	if x.service == nil {
-		return nil, false
+	if x.service != nil {
+		if values, ok := x.service.Values(key); ok {
+			return values, true
+		}
 	}
-	return x.service.Values(key)
+	if s := x.call.Principal.Session; s != nil {
+		values, claimed := s.Claims[key]
+		return values, claimed
+	}
+	return nil, false
 }
 
 // calledVia returns the service principals of a chain of services: aws:CalledVia

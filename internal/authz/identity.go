@@ -11,6 +11,7 @@ var identityTypes = map[policy.PrincipalType]string{
 	policy.AssumedRole:   "AssumedRole",
 	policy.FederatedUser: "FederatedUser",
 	policy.Service:       "AWSService",
+	policy.WebIdentity:   "WebIdentityUser",
 }
 
 // Identity is the call's principal as audit records show it.
@@ -23,11 +24,14 @@ func (c *Call) Identity() journal.UserIdentity {
 		AccountID:   p.Account,
 		AccessKeyID: p.AccessKeyID,
 		UserName:    p.UserName,
+
+		IdentityProvider: p.Provider,
 	}
 	if s := p.Session; s != nil {
 		id.SessionContext = &journal.SessionContext{
 			CreationDate:   s.Issued,
 			SourceIdentity: s.SourceIdentity,
+			Provider:       s.Provider,
 			SessionIssuer: &journal.SessionIssuer{
 				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
 			},

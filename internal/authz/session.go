@@ -22,6 +22,11 @@ type Session struct {
 	TransitiveTags []string
 	SourceIdentity string
 	Issuer         Issuer
+	// Provider is the ARN of the identity provider that the session came from; empty
+	// for others. Claims answer the condition keys that its token did, by the keys in
+	// lower case.
+	Provider string
+	Claims   map[string][]string
 }
 
 // Issuer is whose rights a session has.
@@ -58,6 +63,9 @@ type SessionSpec struct {
 	Tags           map[string]string
 	TransitiveTags []string
 	SourceIdentity string
+	// Provider and Claims are as in Session.
+	Provider string
+	Claims   map[string][]string
 }
 
 // Credentials are temporary credentials, as they are answered once.

@@ -64,6 +64,9 @@ const globalRegion = "us-east-1"
 var globalServices = []string{"iam", "sts"}
 
 func (g *Gateway) authenticate(ctx context.Context, req *wire.Request, r *routed) (authz.Principal, error) {
+	if r.signature == nil {
+		return authz.Principal{}, nil // anonymous, until the handler knows better
+	}
 	scope := r.signature.Scope
 	known := slices.Contains(g.Regions, scope.Region) ||
 		scope.Region == globalRegion && slices.Contains(globalServices, scope.Service)

@@ -83,10 +83,12 @@ func newHarness(t *testing.T) *harness {
 			AuditResponse: func(dst []byte, _ any) []byte { return append(dst, "null"...) },
 		}
 	}
+	open := row("Open")
+	open.Unsigned = true
 	h.gateway = New(Config{
 		Services: []*operation.Service{
 			{Name: "json", EventSource: "json.amazonaws.com", Protocol: wire.AWSJSON11, TargetPrefix: "Json.v1", Operations: []operation.Row{row("Read"), row("Write")}},
-			{Name: "sts", EventSource: "sts.amazonaws.com", Protocol: wire.AWSQuery, Version: "2011-06-15", XMLNamespace: "https://ns/", Operations: []operation.Row{row("Who")}},
+			{Name: "sts", EventSource: "sts.amazonaws.com", Protocol: wire.AWSQuery, Version: "2011-06-15", XMLNamespace: "https://ns/", Operations: []operation.Row{open, row("Who")}},
 		},
 		Regions: []string{"eu-west-1"}, Authenticator: &Strict{Credentials: h, Clock: h.clock}, Directory: h,
 		Store: h.store, Clock: h.clock, Rand: rand.Reader, Log: slog.New(slog.NewTextHandler(h.log, nil)),

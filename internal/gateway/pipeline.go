@@ -13,12 +13,16 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/operation"
+	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
 func (g *Gateway) newCall(req *wire.Request, r *routed, row *operation.Row, who authz.Principal, id string) *authz.Call {
-	region := r.signature.Scope.Region
+	region := g.Regions[0]
+	if r.signature != nil {
+		region = r.signature.Scope.Region
+	}
 	agent, _ := req.Header("User-Agent")
 	call := &authz.Call{
 		RequestID: id,
@@ -74,6 +78,14 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Serv
 			g.Log.Error("a handler failed after its commit", "requestId", call.RequestID, "operation", row.Name, "error", err)
 		}
 		return out, err
+	}
+	if call.Principal.Type == policy.Anonymous {
+		// Who asks is not known, and records are not for whoever can reach the port.
+		if err == nil {
+			return nil, authz.ErrUnasked
+		}
+		g.refusals.count(awserr.Code(err))
+		return nil, err
 	}
 	if errors.Is(err, store.ErrUnknown) {
 		// If the commit did happen, it holds the record of a success. A second

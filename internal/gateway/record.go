@@ -98,6 +98,9 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
 	}
+	if r.RecipientAccountID == "" && len(call.Audit.Resources) > 0 {
+		r.RecipientAccountID = call.Audit.Resources[0].Account // a web identity has none of its own
+	}
 	for _, resource := range call.Audit.Resources {
 		if call.Shows(resource.Account) {
 			r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/strongroom/strongroom/internal/awserr"
@@ -19,7 +20,7 @@ type routed struct {
 	operation string
 	// body is what the operation's decoder takes.
 	body []byte
-	// signature is nil for an unsigned request.
+	// signature is nil for an unsigned request to an operation that takes them.
 	signature *sigv4.Signature
 }
 
@@ -78,7 +79,7 @@ func (rt *router) route(req *wire.Request) (routed, error) {
 	}
 
 	signature, err := sigv4.Parse(req)
-	if err != nil {
+	if err != nil && !(errors.Is(err, sigv4.ErrMissing) && takesUnsigned(addressed, name)) {
 		return r, err
 	}
 	// The services' only path. Signatures are made over the normalised path, so
@@ -87,6 +88,9 @@ func (rt *router) route(req *wire.Request) (routed, error) {
 		return r, errUnknownPath
 	}
 	r.signature = signature
+	if signature == nil {
+		return r.unsigned(req, name)
+	}
 	if s := rt.bySigningName[signature.Scope.Service]; s != nil && addressed == nil {
 		r.to(s)
 	}
@@ -104,6 +108,26 @@ func (rt *router) route(req *wire.Request) (routed, error) {
 		}
 		r.body = req.Body
 	} else if req.Method != "POST" && req.Method != "GET" {
+		return r, errUnknownOperation
+	}
+	r.operation = name
+	return r, nil
+}
+
+// takesUnsigned reports whether an operation is called without a signature: by whom
+// it is, its handler finds out.
+func takesUnsigned(s *operation.Service, name string) bool {
+	if s == nil {
+		return false
+	}
+	row := s.Lookup(name)
+	return row != nil && row.Unsigned
+}
+
+// unsigned routes a request without a signature; only query services have
+// operations that take one.
+func (r routed) unsigned(req *wire.Request, name string) (routed, error) {
+	if r.protocol != wire.AWSQuery || req.Method != "POST" && req.Method != "GET" {
 		return r, errUnknownOperation
 	}
 	r.operation = name

@@ -70,8 +70,8 @@ type Record struct {
 
 // UserIdentity says who made the call.
 type UserIdentity struct {
-	// Type is Root, IAMUser, AssumedRole, FederatedUser, AWSAccount or
-	// AWSService; empty for service events, which have no caller.
+	// Type is Root, IAMUser, AssumedRole, FederatedUser, WebIdentityUser, AWSAccount
+	// or AWSService; empty for service events, which have no caller.
 	Type           string
 	PrincipalID    string
 	ARN            string
@@ -82,6 +82,8 @@ type UserIdentity struct {
 	// InvokedBy is the host name of the service that made the call for the
 	// user.
 	InvokedBy string
+	// IdentityProvider is whose token a WebIdentityUser brought.
+	IdentityProvider string
 }
 
 // SessionContext describes temporary credentials.
@@ -91,6 +93,8 @@ type SessionContext struct {
 	CreationDate     time.Time
 	MFAAuthenticated bool
 	SourceIdentity   string
+	// Provider is the identity provider that a session came from; empty for others.
+	Provider string
 }
 
 // SessionIssuer is whose rights a session has: the role, the user or the root.
@@ -181,6 +185,7 @@ func (u *UserIdentity) appendJSON(dst []byte) []byte {
 		dst = s.appendJSON(dst)
 	}
 	dst = appendMember(dst, `,"invokedBy":`, u.InvokedBy, MaxText)
+	dst = appendMember(dst, `,"identityProvider":`, u.IdentityProvider, MaxText)
 	return append(dst, '}')
 }
 
@@ -194,6 +199,12 @@ func (s *SessionContext) appendJSON(dst []byte) []byte {
 		dst = appendMember(dst, `,"accountId":`, i.AccountID, MaxText)
 		dst = appendMember(dst, `,"userName":`, i.UserName, MaxText)
 		dst = append(dst, '}')
+	}
+	if s.Provider != "" {
+		dst = appendName(dst, `,"webIdFederationData":`)
+		dst = append(dst, '{')
+		dst = appendMember(dst, `,"federatedProvider":`, s.Provider, MaxText)
+		dst = append(dst, `,"attributes":{}}`...)
 	}
 	dst = appendName(dst, `,"attributes":`)
 	dst = append(dst, `{"creationDate":`...)

@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	// fetchTime bounds a fetch, discovery and keys together.
-	fetchTime = 5 * time.Second
+	// fetchTime bounds a fetch, discovery and keys together. It is less than a call
+	// may take, so that whoever waits learns what it waited for.
+	fetchTime = 3 * time.Second
 	// maxDocument is the longest answer that is read, in bytes.
 	maxDocument = 512 << 10
 	maxHeaders  = 16 << 10

@@ -145,6 +145,8 @@ func TestRefusedClaims(t *testing.T) {
 		"a tag with two values":    {claims{"https://aws.amazon.com/tags": claims{"principal_tags": claims{"a": []string{"1", "2"}}}}, oidc.ErrMalformed},
 		"a tag given twice":        {claims{"https://aws.amazon.com/tags": claims{"principal_tags": claims{"a": "1"}}, "https://aws.amazon.com/tags/principal_tags/a": "1"}, oidc.ErrMalformed},
 		"tags that are none":       {claims{"https://aws.amazon.com/tags": 1}, oidc.ErrMalformed},
+		"long sub":                 {claims{"sub": strings.Repeat("x", 256)}, oidc.ErrMalformed},
+		"long amr":                 {claims{"amr": strings.Repeat("x", 65)}, oidc.ErrMalformed},
 		"another issuer":           {claims{"iss": "https://example.com"}, oidc.ErrKey},
 		"issuer with a slash more": {claims{"iss": f.URL + "/"}, oidc.ErrKey},
 	} {

@@ -117,7 +117,34 @@ func readClaims(payload []byte, issuer *Issuer, now time.Time) (*Claims, error) 
 	if err := m.text(sourceIdentityClaim, &c.SourceIdentity, false); err != nil {
 		return nil, err
 	}
-	return c, c.sessionTags(m)
+	if err := c.sessionTags(m); err != nil {
+		return nil, err
+	}
+	return c, c.bounded()
+}
+
+// Bounds on claims that sessions carry on, in bytes and entries.
+const (
+	maxSubject = 255 // OpenID Connect Core §2
+	maxEmail   = 320
+	maxMethods = 16
+	maxMethod  = 64
+)
+
+// bounded refuses claims that no session token could hold.
+func (c *Claims) bounded() error {
+	switch {
+	case len(c.Subject) > maxSubject:
+		return malformed("sub")
+	case len(c.OtherAudience) > maxSubject:
+		return malformed("aud")
+	case len(c.Email) > maxEmail:
+		return malformed("email")
+	case len(c.AuthenticationMethods) > maxMethods ||
+		slices.ContainsFunc(c.AuthenticationMethods, func(m string) bool { return len(m) > maxMethod }):
+		return malformed("amr")
+	}
+	return nil
 }
 
 // audience finds the registered client that the token is for.

@@ -124,11 +124,22 @@ func join(parts []part) string {
 	return b.String()
 }
 
-// validKey reports whether s has the form of a condition key: a service prefix,
-// a colon and a name.
+// validKey reports whether s has the form of a condition key: a service prefix, or
+// the host and path of an identity provider, a colon and a name.
 func validKey(s string) bool {
 	prefix, name, found := strings.Cut(s, ":")
-	return found && validService(prefix) && name != ""
+	return found && validKeyPrefix(prefix) && name != ""
+}
+
+// validKeyPrefix reports whether s can stand before the colon of a condition key.
+func validKeyPrefix(s string) bool {
+	for i := range len(s) {
+		c := lower(s[i])
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // validService reports whether s has the form of a service prefix: letters,

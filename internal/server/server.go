@@ -30,6 +30,7 @@ import (
 	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/keyring/software"
+	"github.com/strongroom/strongroom/internal/oidc"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/secret"
@@ -205,8 +206,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	issuers := oidc.New(oidc.Config{Clock: machineClock, Log: s.cfg.Log})
 	s.iam = iam.New(iam.Config{
-		Store: s.store, Secrets: secrets, Tokens: tokens, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Secrets: secrets, Tokens: tokens, Issuers: issuers, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
 		AnyAccount: s.cfg.Dev,
 	})
 	err = s.ensureCredentials(ctx)
@@ -254,7 +256,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	})
 	cfg := gateway.Config{
 		Services: []*operation.Service{
-			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam})),
+			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Verifier: issuers})),
 		},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},

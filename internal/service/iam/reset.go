@@ -6,8 +6,8 @@ import (
 	"github.com/strongroom/strongroom/internal/store"
 )
 
-// Reset deletes every user, group, role and policy of all accounts, and the
-// access keys of users. Roots keep theirs. Only dev servers offer it.
+// Reset deletes every user, group, role, policy and identity provider of all accounts, and
+// the access keys of users. Roots keep theirs. Only dev servers offer it.
 func (s *Service) Reset(ctx context.Context) error {
 	var scopes []store.Scope
 	err := s.Store.View(ctx, func(r store.Reader) error {
@@ -22,6 +22,9 @@ func (s *Service) Reset(ctx context.Context) error {
 		err := clearRecords(ctx, s.Store, identityRecords, in, func(identityRecord) bool { return true })
 		if err == nil {
 			err = clearRecords(ctx, s.Store, policyRecords, in, func(policyRecord) bool { return true })
+		}
+		if err == nil {
+			err = clearRecords(ctx, s.Store, oidcProviderRecords, in, func(oidcProviderRecord) bool { return true })
 		}
 		if err == nil {
 			err = clearRecords(ctx, s.Store, accessKeyRecords, in, func(k accessKeyRecord) bool { return k.User != "" })

@@ -31,6 +31,8 @@ type Config struct {
 	Secrets *seal.Box
 	// Tokens must be set: it seals the session tokens.
 	Tokens *seal.Box
+	// Issuers must be set: it asks OpenID Connect issuers for their certificates.
+	Issuers Issuers
 	// Partition is the AWS partition of the deployment's ARNs: "aws".
 	Partition string
 	// Clock must be set.

@@ -37,6 +37,9 @@ type sessionToken struct {
 	Tags           map[string]string `json:"tags,omitempty"`
 	TransitiveTags []string          `json:"transitiveTags,omitempty"`
 	SourceIdentity string            `json:"sourceIdentity,omitempty"`
+	// Provider and Claims are those of a session that came from an identity provider.
+	Provider string              `json:"provider,omitempty"`
+	Claims   map[string][]string `json:"claims,omitempty"`
 }
 
 // session is an opened token, as it is kept in memory.
@@ -58,6 +61,7 @@ func (s *Service) IssueSession(spec authz.SessionSpec) (authz.Credentials, error
 		Secret: []byte(key.Secret), Type: spec.Type, Account: spec.Account, ID: spec.ID, Name: spec.Name,
 		Issued: spec.Issued, Expires: spec.Expires, Policy: spec.Policy, PolicyARNs: spec.PolicyARNs,
 		Tags: spec.Tags, TransitiveTags: spec.TransitiveTags, SourceIdentity: spec.SourceIdentity,
+		Provider: spec.Provider, Claims: spec.Claims,
 	})
 	if err != nil {
 		return authz.Credentials{}, err
@@ -134,7 +138,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 	t := opened.token
 	facts := &authz.Session{
 		Name: t.Name, Issued: t.Issued, Expires: t.Expires, Policy: opened.policy, PolicyARNs: t.PolicyARNs,
-		TransitiveTags: t.TransitiveTags, SourceIdentity: t.SourceIdentity,
+		TransitiveTags: t.TransitiveTags, SourceIdentity: t.SourceIdentity, Provider: t.Provider, Claims: t.Claims,
 	}
 	if t.ID == "" { // the root's own, or a federated user's of the root
 		if err := s.rootSignsIn(ctx, t.Account); err != nil {

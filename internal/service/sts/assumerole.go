@@ -84,14 +84,18 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 		return nil, err
 	}
 	return &api.AssumeRoleOutput{
-		Credentials: credentials,
-		AssumedRoleUser: &api.AssumedRoleUser{
-			AssumedRoleId: role.ID + ":" + in.RoleSessionName,
-			Arn:           "arn:" + call.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + in.RoleSessionName,
-		},
+		Credentials:      credentials,
+		AssumedRoleUser:  assumedRoleUser(call, role, in.RoleSessionName),
 		PackedPolicySize: packed,
 		SourceIdentity:   identity,
 	}, nil
+}
+
+func assumedRoleUser(call *authz.Call, role *authz.Role, session string) *api.AssumedRoleUser {
+	return &api.AssumedRoleUser{
+		AssumedRoleId: role.ID + ":" + session,
+		Arn:           "arn:" + call.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + session,
+	}
 }
 
 // denied is the answer to whoever may not, and about what is not there: it tells
@@ -115,10 +119,7 @@ func mayAssume(ctx context.Context, call *authz.Call, role *authz.Role, in *api.
 	if len(in.TransitiveTagKeys) > 0 {
 		c["sts:transitivetagkeys"] = in.TransitiveTagKeys
 	}
-	for key, value := range role.Tags {
-		c["aws:resourcetag/"+key] = []string{value}
-		c["iam:resourcetag/"+key] = []string{value}
-	}
+	c.ofRole(role)
 	actions := []string{"sts:AssumeRole"}
 	if len(tags.values) > 0 {
 		actions = append(actions, "sts:TagSession")
@@ -152,6 +153,14 @@ func (c conditions) Values(key string) ([]string, bool) {
 func (c conditions) set(key, value string) {
 	if value != "" {
 		c[key] = []string{value}
+	}
+}
+
+// ofRole answers for the tags of the role.
+func (c conditions) ofRole(role *authz.Role) {
+	for key, value := range role.Tags {
+		c["aws:resourcetag/"+key] = []string{value}
+		c["iam:resourcetag/"+key] = []string{value}
 	}
 }
 

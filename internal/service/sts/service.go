@@ -17,12 +17,16 @@ import (
 	api "github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/oidc"
 )
 
 // Sessions makes temporary credentials and knows roles.
 type Sessions interface {
 	// Role returns the role with that ARN; nil if there is none.
 	Role(ctx context.Context, arn string) (*authz.Role, error)
+	// OpenIDProvider returns the issuer of that URL as an account has registered it;
+	// nil if it has not.
+	OpenIDProvider(ctx context.Context, account, issuer string) (*oidc.Issuer, error)
 	// CheckSessionPolicies refuses managed policies that a session of the account
 	// cannot have, with an *awserr.Error.
 	CheckSessionPolicies(ctx context.Context, account string, arns []string) error
@@ -37,6 +41,8 @@ type Sessions interface {
 type Config struct {
 	// Sessions must be set.
 	Sessions Sessions
+	// Verifier must be set.
+	Verifier Verifier
 }
 
 // Service implements the operations of AWS STS that exist so far. It is safe for

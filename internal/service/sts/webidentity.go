@@ -1,0 +1,251 @@
+package sts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	api "github.com/strongroom/strongroom/api/sts"
+	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/oidc"
+	"github.com/strongroom/strongroom/internal/policy"
+)
+
+// Verifier verifies the tokens of OpenID Connect issuers.
+type Verifier interface {
+	// Verify returns what a token of the issuer says. Its errors are package oidc's.
+	Verify(ctx context.Context, issuer *oidc.Issuer, token *oidc.Token) (*oidc.Claims, error)
+}
+
+// AssumeRoleWithWebIdentity gives temporary credentials of a role to the bearer of a
+// token from an issuer that the role's account has registered and the role trusts.
+// It is called without a signature: until the token is verified nobody knows who
+// asks, and nothing is recorded.
+func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call *authz.Call, in *api.AssumeRoleWithWebIdentityInput) (*api.AssumeRoleWithWebIdentityOutput, error) {
+	if in.ProviderId != "" {
+		return nil, awserr.Validation("ProviderId is for OAuth 2.0 access tokens, which are not accepted. Leave it out for an OpenID Connect ID token.")
+	}
+	named, ok := policy.ParsePrincipal(in.RoleArn)
+	if !ok || named.Form != policy.RoleForm {
+		return nil, awserr.Validation("Request ARN is invalid")
+	}
+	token, err := oidc.Parse(string(in.WebIdentityToken))
+	if err != nil {
+		return nil, refusedToken(err)
+	}
+	issuer, err := s.Sessions.OpenIDProvider(ctx, named.Account, token.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if issuer == nil {
+		return nil, api.InvalidIdentityTokenException("No OpenIDConnect provider found in your account for " + shortened(token.Issuer))
+	}
+	claims, err := s.Verifier.Verify(ctx, issuer, token)
+	if err != nil {
+		return nil, refusedToken(err)
+	}
+	call.Audit.Resource(named.Account, "AWS::IAM::Role", in.RoleArn)
+	call.Identify(authz.Principal{
+		Principal: policy.Principal{
+			Type: policy.WebIdentity, Provider: issuer.ARN, ID: issuer.ARN + ":" + claims.Audience + ":" + claims.Subject,
+		},
+		UserName: claims.Subject,
+	})
+	role, err := s.Sessions.Role(ctx, in.RoleArn)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return nil, deniedWebIdentity
+	}
+	tags, err := claimedTags(claims)
+	if err != nil {
+		return nil, err
+	}
+	keys := claimKeys(issuer, claims)
+	if err := mayAssumeWithWebIdentity(ctx, call, role, in, claims, tags, keys); err != nil {
+		return nil, err
+	}
+	seconds, err := duration(&call.Principal, role, in.DurationSeconds)
+	if err != nil {
+		return nil, err
+	}
+	spec := authz.SessionSpec{
+		Type: policy.AssumedRole, Account: role.Account, ID: role.ID, Name: in.RoleSessionName,
+		Policy: in.Policy, Tags: tags.values, TransitiveTags: tags.transitive, SourceIdentity: claims.SourceIdentity,
+		Provider: issuer.ARN, Claims: keys,
+	}
+	for _, p := range in.PolicyArns {
+		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
+	}
+	packed, err := s.checkPolicies(ctx, &spec)
+	if err != nil {
+		return nil, err
+	}
+	spec.Issued, spec.Expires = lifetime(call, seconds)
+	credentials, err := s.issue(spec)
+	if err != nil {
+		return nil, err
+	}
+	return &api.AssumeRoleWithWebIdentityOutput{
+		Credentials: credentials, SubjectFromWebIdentityToken: claims.Subject, Audience: claims.Audience, Provider: issuer.ARN,
+		AssumedRoleUser:  assumedRoleUser(call, role, in.RoleSessionName),
+		PackedPolicySize: packed, SourceIdentity: claims.SourceIdentity,
+	}, nil
+}
+
+var deniedWebIdentity = awserr.New(authz.ErrDenied.Code, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+
+// maxShown is how much of what a stranger wrote an error repeats, in bytes.
+const maxShown = 255
+
+func shortened(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return text[:maxShown]
+}
+
+// refusedToken words why a token is refused, as AWS does where that is known.
+func refusedToken(err error) error {
+	var missing *oidc.MissingError
+	var expired *oidc.ExpiredError
+	switch {
+	case errors.As(err, &missing):
+		return api.InvalidIdentityTokenException("Missing a required claim: " + missing.Claim)
+	case errors.As(err, &expired):
+		return api.ExpiredTokenException(fmt.Sprintf("Token expired: current date/time %d must be before the expiration date/time %d",
+			expired.Now.Unix(), expired.Expired.Unix()))
+	case errors.Is(err, oidc.ErrMalformed):
+		return api.InvalidIdentityTokenException("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+	case errors.Is(err, oidc.ErrKey):
+		return api.InvalidIdentityTokenException("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
+	case errors.Is(err, oidc.ErrAudience):
+		return api.InvalidIdentityTokenException("Incorrect token audience")
+	case errors.Is(err, oidc.ErrEarly):
+		return api.InvalidIdentityTokenException("The ID Token provided is not valid yet")
+	case errors.Is(err, oidc.ErrUnreachable):
+		return api.IDPCommunicationErrorException("The identity provider could not be reached. Retry the request.")
+	case errors.Is(err, oidc.ErrCertificate):
+		return api.InvalidIdentityTokenException("OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint")
+	}
+	return err
+}
+
+// claimKeys are the condition keys that a token answers, in lower case (IAM User
+// Guide, "Available keys for AWS OIDC federation").
+func claimKeys(issuer *oidc.Issuer, claims *oidc.Claims) map[string][]string {
+	prefix := strings.ToLower(strings.TrimPrefix(issuer.URL, "https://")) + ":"
+	keys := map[string][]string{prefix + "sub": {claims.Subject}, prefix + "aud": {claims.Audience}}
+	for name, value := range map[string]string{"oaud": claims.OtherAudience, "email": claims.Email} {
+		if value != "" {
+			keys[prefix+name] = []string{value}
+		}
+	}
+	if len(claims.AuthenticationMethods) > 0 {
+		keys[prefix+"amr"] = claims.AuthenticationMethods
+	}
+	return keys
+}
+
+// Limits of session tags (STS API Reference), in entries and characters.
+const (
+	maxSessionTags = 50
+	maxTagKey      = 128
+	maxTagValue    = 256
+)
+
+// claimedTags checks the session tags of a token.
+func claimedTags(claims *oidc.Claims) (*tagSet, error) {
+	set := &tagSet{values: map[string]string{}}
+	if len(claims.Tags) > maxSessionTags {
+		return nil, api.InvalidIdentityTokenException(fmt.Sprintf("The token has more than %d session tags.", maxSessionTags))
+	}
+	for name, value := range claims.Tags {
+		key := strings.ToLower(name)
+		if _, twice := set.values[key]; twice {
+			return nil, api.InvalidIdentityTokenException(errDuplicateTags.Message)
+		}
+		if n := utf8.RuneCountInString(name); n == 0 || n > maxTagKey || utf8.RuneCountInString(value) > maxTagValue || !tagText(name) || !tagText(value) {
+			return nil, api.InvalidIdentityTokenException("A session tag of the token has a key or a value that tags cannot have.")
+		}
+		set.values[key] = value
+	}
+	for _, name := range claims.TransitiveTags {
+		key := strings.ToLower(name)
+		if _, given := set.values[key]; !given {
+			return nil, api.InvalidIdentityTokenException("The specified transitive tag key must be included in the requested tags.")
+		}
+		set.transitive = append(set.transitive, key)
+	}
+	if id := claims.SourceIdentity; id != "" && (len(id) < 2 || len(id) > 64 || !sessionText(id)) {
+		return nil, api.InvalidIdentityTokenException("The token's source identity is not one that sessions can have.")
+	}
+	return set, nil
+}
+
+// tagText reports whether a text has characters of tags alone.
+func tagText(s string) bool {
+	for _, r := range s {
+		if !unicode.In(r, unicode.L, unicode.Z, unicode.N) && !strings.ContainsRune("_.:/=+-@", r) {
+			return false
+		}
+	}
+	return true
+}
+
+// sessionText reports whether a text has characters of session names alone.
+func sessionText(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_+=,.@-", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// mayAssumeWithWebIdentity asks the role's trust policy for everything that the
+// token brings.
+func mayAssumeWithWebIdentity(ctx context.Context, call *authz.Call, role *authz.Role, in *api.AssumeRoleWithWebIdentityInput, claims *oidc.Claims, tags *tagSet, keys map[string][]string) error {
+	c := conditions{"sts:rolesessionname": {in.RoleSessionName}}
+	for key, values := range keys {
+		c[key] = values
+	}
+	c.set("sts:sourceidentity", claims.SourceIdentity)
+	if in.DurationSeconds != nil {
+		c.set("sts:durationseconds", strconv.Itoa(int(*in.DurationSeconds)))
+	}
+	for name, value := range claims.Tags {
+		c["aws:requesttag/"+strings.ToLower(name)] = []string{value}
+		c["aws:tagkeys"] = append(c["aws:tagkeys"], name)
+	}
+	if len(claims.TransitiveTags) > 0 {
+		c["sts:transitivetagkeys"] = claims.TransitiveTags
+	}
+	c.ofRole(role)
+	actions := []string{"sts:AssumeRoleWithWebIdentity"}
+	if len(tags.values) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if claims.SourceIdentity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for _, action := range actions {
+		err := call.Authorize(ctx, authz.Access{
+			Action: action, Resource: role.ARN, ResourceAccount: role.Account, Policy: role.Trust, Context: c,
+		})
+		if errors.Is(err, authz.ErrDenied) {
+			return deniedWebIdentity
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
