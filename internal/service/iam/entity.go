@@ -24,8 +24,8 @@ type entity[R any] struct {
 type one struct {
 	// id is the record's in its collection, name how its caller names it.
 	id, name string
-	// arn is what is authorised as long as the record is not found, which knows its
-	// own by arnOf.
+	// arn is what is authorised unless the record, once found, has another by arnOf:
+	// that returns an empty one if the record is not the one that is meant.
 	arn string
 	// conditions are those that the request answers.
 	conditions conditions
@@ -44,11 +44,15 @@ func lookupEntity[R any](ctx context.Context, s *Service, call *authz.Call, e *e
 	if err != nil && !missing {
 		return item, err
 	}
+	if !missing && arnOf != nil {
+		if arn := arnOf(&item.Value); arn != "" {
+			o.arn = arn
+		} else {
+			missing = true
+		}
+	}
 	c := o.conditions
 	if !missing {
-		if arnOf != nil {
-			o.arn = arnOf(&item.Value)
-		}
 		c = resourceTags(*e.tags(&item.Value)).with(c)
 	}
 	if err := s.authorize(ctx, call, "", o.arn, c); err != nil {

@@ -27,6 +27,9 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, oidcProviderRecords, in, func(oidcProviderRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, instanceProfileRecords, in, func(instanceProfileRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accessKeyRecords, in, func(k accessKeyRecord) bool { return k.User != "" })
 		}
 		if err != nil {

@@ -142,21 +142,17 @@ func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, call *authz.Call, 
 	})
 }
 
-// DeleteRole deletes a role that has no policies. Its sessions end with it.
+// DeleteRole deletes a role that has no policies and is in no instance profile. Its sessions end with it.
 func (s *Service) DeleteRole(ctx context.Context, call *authz.Call, in *api.DeleteRoleInput) (*api.DeleteRoleOutput, error) {
 	return changeIdentity(ctx, s, call, identityChange[*api.DeleteRoleOutput]{
 		kind: roleKind, name: in.RoleName, delete: true,
-		edit: edited[api.DeleteRoleOutput](func(_ *store.Tx, i *identity) error { return withoutPolicies(i) }),
+		edit: edited[api.DeleteRoleOutput](func(tx *store.Tx, i *identity) error {
+			if err := outsideProfiles(tx, call.Principal.Account, i.ID); err != nil {
+				return err
+			}
+			return withoutPolicies(i)
+		}),
 	})
-}
-
-// ListInstanceProfilesForRole answers that a role is in none: there are no
-// instance profiles yet. Tools ask before they delete a role.
-func (s *Service) ListInstanceProfilesForRole(ctx context.Context, call *authz.Call, in *api.ListInstanceProfilesForRoleInput) (*api.ListInstanceProfilesForRoleOutput, error) {
-	if _, err := s.lookup(ctx, call, roleKind, in.RoleName, nil); err != nil {
-		return nil, err
-	}
-	return &api.ListInstanceProfilesForRoleOutput{InstanceProfiles: []api.InstanceProfile{}}, nil
 }
 
 // principal finds out whether a principal that a policy names exists, and the
