@@ -30,6 +30,12 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, instanceProfileRecords, in, func(instanceProfileRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, settingsRecords, in, func(settingsRecord) bool { return true })
+		}
+		if err == nil {
+			err = clearRecords(ctx, s.Store, accountAliasRecords, in, func(accountAliasRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accessKeyRecords, in, func(k accessKeyRecord) bool { return k.User != "" })
 		}
 		if err != nil {
