@@ -23,6 +23,7 @@ require (
 	github.com/valyala/fasthttp v1.72.0
 	golang.org/x/sys v0.49.0
 	pgregory.net/rapid v1.3.0
+	rsc.io/qr v0.2.0
 )
 
 require (

@@ -65,6 +65,9 @@ type Principal struct {
 	// Tags are those of the user or role and of its session, by their keys in
 	// lower case.
 	Tags map[string]string
+	// MFA is when the principal gave a one-time code, for its session or with this call;
+	// zero for never.
+	MFA time.Time
 	// Session is nil for long-term credentials.
 	Session *Session
 }

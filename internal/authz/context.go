@@ -93,12 +93,17 @@ func (x callContext) Values(key string) ([]string, bool) {
 		}
 		return nil, false
 	}
+	mfa := c.Principal.MFA
+	switch {
+	case name == "multifactorauthpresent" && (c.Principal.Session != nil || !mfa.IsZero()):
+		return one(strconv.FormatBool(!mfa.IsZero()))
+	case name == "multifactorauthage" && !mfa.IsZero():
+		return one(strconv.FormatInt(int64(c.Time.Sub(mfa)/time.Second), 10))
+	}
 	if s := c.Principal.Session; s != nil {
 		switch name {
 		case "tokenissuetime":
 			return one(s.Issued.UTC().Format(time.RFC3339))
-		case "multifactorauthpresent":
-			return one("false")
 		case "sourceidentity":
 			return one(s.SourceIdentity)
 		}

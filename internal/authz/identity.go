@@ -31,7 +31,9 @@ func (c *Call) Identity() journal.UserIdentity {
 		id.SessionContext = &journal.SessionContext{
 			CreationDate:   s.Issued,
 			SourceIdentity: s.SourceIdentity,
-			Provider:       s.Provider,
+
+			MFAAuthenticated: !p.MFA.IsZero(),
+			Provider:         s.Provider,
 			SessionIssuer: &journal.SessionIssuer{
 				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
 			},

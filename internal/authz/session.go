@@ -63,6 +63,8 @@ type SessionSpec struct {
 	Tags           map[string]string
 	TransitiveTags []string
 	SourceIdentity string
+	// MFA is when the user gave a one-time code for the session; zero for never.
+	MFA time.Time
 	// Provider and Claims are as in Session.
 	Provider string
 	Claims   map[string][]string

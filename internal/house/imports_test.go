@@ -19,7 +19,7 @@ const module = "github.com/strongroom/strongroom/"
 // Packages of one layer do not import each other.
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
-	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc"},
+	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc", "internal/totp"},
 	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery"},
 	{"internal/operation", "internal/store/storetest"},

@@ -256,7 +256,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	})
 	cfg := gateway.Config{
 		Services: []*operation.Service{
-			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Verifier: issuers})),
+			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Store: s.store, Verifier: issuers})),
 		},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},

@@ -30,6 +30,9 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, instanceProfileRecords, in, func(instanceProfileRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, mfaRecords, in, func(mfaRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, settingsRecords, in, func(settingsRecord) bool { return true })
 		}
 		if err == nil {

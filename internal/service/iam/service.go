@@ -60,6 +60,7 @@ type Service struct {
 	aws        map[string]*awsPolicy
 	signing    *sigv4.KeyCache
 	stop       func()
+	guesses    guesses
 
 	sessionsMu sync.Mutex
 	sessions   map[string]*session // by access key id

@@ -37,6 +37,8 @@ type sessionToken struct {
 	Tags           map[string]string `json:"tags,omitempty"`
 	TransitiveTags []string          `json:"transitiveTags,omitempty"`
 	SourceIdentity string            `json:"sourceIdentity,omitempty"`
+	// MFA is when its user gave a one-time code for it; zero for never.
+	MFA time.Time `json:"mfa,omitzero"`
 	// Provider and Claims are those of a session that came from an identity provider.
 	Provider string              `json:"provider,omitempty"`
 	Claims   map[string][]string `json:"claims,omitempty"`
@@ -61,7 +63,7 @@ func (s *Service) IssueSession(spec authz.SessionSpec) (authz.Credentials, error
 		Secret: []byte(key.Secret), Type: spec.Type, Account: spec.Account, ID: spec.ID, Name: spec.Name,
 		Issued: spec.Issued, Expires: spec.Expires, Policy: spec.Policy, PolicyARNs: spec.PolicyARNs,
 		Tags: spec.Tags, TransitiveTags: spec.TransitiveTags, SourceIdentity: spec.SourceIdentity,
-		Provider: spec.Provider, Claims: spec.Claims,
+		MFA: spec.MFA, Provider: spec.Provider, Claims: spec.Claims,
 	})
 	if err != nil {
 		return authz.Credentials{}, err
@@ -153,7 +155,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, id string, opened *sessi
 	}
 	if t.Type == policy.User {
 		p, err := s.user(ctx, t.Account, t.ID, id)
-		p.Session = facts
+		p.Session, p.MFA = facts, t.MFA
 		facts.Issuer = authz.Issuer{Type: "IAMUser", ID: p.ID, ARN: p.ARN, Account: p.Account, Name: p.UserName}
 		return p, err
 	}

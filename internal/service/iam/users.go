@@ -164,6 +164,13 @@ func (s *Service) DeleteUser(ctx context.Context, call *authz.Call, in *api.Dele
 	return changeIdentity(ctx, s, call, identityChange[*api.DeleteUserOutput]{
 		kind: userKind, name: in.UserName, delete: true,
 		edit: edited[api.DeleteUserOutput](func(tx *store.Tx, i *identity) error {
+			devices, err := devicesOf(tx, call.Principal.Account, i.ID)
+			if err != nil {
+				return err
+			}
+			if len(devices) > 0 {
+				return api.DeleteConflictException("Cannot delete entity, must delete MFA device first.")
+			}
 			keys, err := keysOf(tx, call.Principal.Account, i.ID)
 			switch {
 			case err != nil:

@@ -35,6 +35,11 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 	if caller.Type == policy.FederatedUser {
 		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
 	}
+	// Before the role is looked for: a wrong code tells nothing of it.
+	spend, err := s.oneTimeCode(ctx, call, in.SerialNumber, in.TokenCode)
+	if err != nil {
+		return nil, err
+	}
 	role, err := s.Sessions.Role(ctx, in.RoleArn)
 	if err != nil {
 		return nil, err
@@ -57,9 +62,6 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 		return nil, err
 	}
 	call.Audit.Resource(role.Account, "AWS::IAM::Role", role.ARN)
-	if in.SerialNumber != "" || in.TokenCode != "" {
-		return nil, errMFA
-	}
 	if in.ProvidedContexts != nil {
 		return nil, awserr.New("UnsupportedOperationException", "Strongroom does not support ProvidedContexts yet.")
 	}
@@ -83,12 +85,12 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 	if err != nil {
 		return nil, err
 	}
-	return &api.AssumeRoleOutput{
+	return spending(ctx, s, call, spend, &api.AssumeRoleOutput{
 		Credentials:      credentials,
 		AssumedRoleUser:  assumedRoleUser(call, role, in.RoleSessionName),
 		PackedPolicySize: packed,
 		SourceIdentity:   identity,
-	}, nil
+	})
 }
 
 func assumedRoleUser(call *authz.Call, role *authz.Role, session string) *api.AssumedRoleUser {

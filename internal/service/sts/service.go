@@ -18,6 +18,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/oidc"
+	"github.com/strongroom/strongroom/internal/store"
 )
 
 // Sessions makes temporary credentials and knows roles.
@@ -30,6 +31,10 @@ type Sessions interface {
 	// CheckSessionPolicies refuses managed policies that a session of the account
 	// cannot have, with an *awserr.Error.
 	CheckSessionPolicies(ctx context.Context, account string, arns []string) error
+	// VerifyCode checks the one-time code of a user's MFA device. ok is false for one
+	// that proves nothing. spend takes the code for good, inside the commit of what it
+	// is for; it returns false if that has happened already.
+	VerifyCode(ctx context.Context, call *authz.Call, serial, code string) (spend func(tx *store.Tx) (bool, error), ok bool, err error)
 	// IssueSession makes temporary credentials.
 	IssueSession(spec authz.SessionSpec) (authz.Credentials, error)
 	// KeyAccount tells whose account a long-term access key belongs to; ok is
@@ -41,6 +46,8 @@ type Sessions interface {
 type Config struct {
 	// Sessions must be set.
 	Sessions Sessions
+	// Store must be set: one-time codes that were taken are kept in it.
+	Store *store.Store
 	// Verifier must be set.
 	Verifier Verifier
 }

@@ -15,19 +15,16 @@ const (
 	maxRootSession   = 3_600
 )
 
-// errMFA is the answer to a one-time code: there are no devices that could have
-// given it.
-var errMFA = awserr.New(authz.ErrDenied.Code, "MultiFactorAuthentication failed with invalid MFA one time pass code.")
-
 // GetSessionToken gives a user or the root temporary credentials with the same
 // rights. It needs no permission.
-func (s *Service) GetSessionToken(_ context.Context, call *authz.Call, in *api.GetSessionTokenInput) (*api.GetSessionTokenOutput, error) {
+func (s *Service) GetSessionToken(ctx context.Context, call *authz.Call, in *api.GetSessionTokenInput) (*api.GetSessionTokenOutput, error) {
 	caller := &call.Principal
 	if caller.Session != nil {
 		return nil, awserr.New(authz.ErrDenied.Code, "Cannot call GetSessionToken with session credentials")
 	}
-	if in.SerialNumber != "" || in.TokenCode != "" {
-		return nil, errMFA
+	spend, err := s.oneTimeCode(ctx, call, in.SerialNumber, in.TokenCode)
+	if err != nil {
+		return nil, err
 	}
 	call.NeedsNoPermission()
 	seconds := int32(usualUserSession)
@@ -40,10 +37,11 @@ func (s *Service) GetSessionToken(_ context.Context, call *authz.Call, in *api.G
 	} else {
 		spec.ID = caller.ID
 	}
+	spec.MFA = caller.MFA
 	spec.Issued, spec.Expires = lifetime(call, seconds)
 	credentials, err := s.issue(spec)
 	if err != nil {
 		return nil, err
 	}
-	return &api.GetSessionTokenOutput{Credentials: credentials}, nil
+	return spending(ctx, s, call, spend, &api.GetSessionTokenOutput{Credentials: credentials})
 }
