@@ -106,6 +106,7 @@ type offlineAudit interface {
 // commands is the command line; a Help method of a command is its long text.
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Start the server."`
+	Access  accessCmd  `cmd:"" help:"Ask who can do what, and look at policies."`
 	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
 	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to."`

@@ -19,6 +19,8 @@ const (
 	showAccountRoute   = "/v1/account/show"
 	rotateRootRoute    = "/v1/account/root/rotate"
 	switchRootRoute    = "/v1/account/root/switch"
+	explainRoute       = "/v1/access/explain"
+	whoCanRoute        = "/v1/access/who-can"
 )
 
 // none is what a command without parameters sends.
@@ -36,6 +38,8 @@ func (s *Server) commandRows() map[string]func(*http.Request) (request, error) {
 		createAccountRoute: changing(o.CreateAccount),
 		rotateRootRoute:    changing(o.RotateRoot),
 		switchRootRoute:    changing(o.SwitchRoot),
+		explainRoute:       asking("ExplainAccess", Question.params, o.Explain),
+		whoCanRoute:        asking("ListPrincipalsWithAccess", Question.params, o.WhoCan),
 		listAccountsRoute: asking("ListAccounts", func(none) map[string]string { return nil },
 			func(ctx context.Context, _ none) ([]Account, error) { return o.Accounts(ctx) }),
 		showAccountRoute: asking("GetAccount", func(in accountName) map[string]string { return map[string]string{"account": in.ID} },
@@ -127,4 +131,14 @@ func (c *Client) RotateRoot(ctx context.Context, _ Peer, in RootRotation) (Accou
 // SwitchRoot implements [Operator].
 func (c *Client) SwitchRoot(ctx context.Context, _ Peer, in RootSwitch) (Account, error) {
 	return command[RootSwitch, Account](ctx, c, switchRootRoute, in)
+}
+
+// Explain implements [Operator].
+func (c *Client) Explain(ctx context.Context, q Question) (Explanation, error) {
+	return command[Question, Explanation](ctx, c, explainRoute, q)
+}
+
+// WhoCan implements [Operator].
+func (c *Client) WhoCan(ctx context.Context, q Question) (Holders, error) {
+	return command[Question, Holders](ctx, c, whoCanRoute, q)
 }

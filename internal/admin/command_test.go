@@ -43,6 +43,14 @@ func (fakeOperator) SwitchRoot(_ context.Context, _ Peer, in RootSwitch) (Accoun
 	return Account{ID: in.Account, Root: Root{Enabled: in.Enabled}, More: in.LockOut}, nil
 }
 
+func (fakeOperator) Explain(_ context.Context, q Question) (Explanation, error) {
+	return Explanation{Principal: q.Principal, Action: q.Action, Resource: q.Context["k"][0], Decision: q.EncryptionContext["a"], Statements: []ExplainedStatement{{Policy: q.Region}}}, nil
+}
+
+func (fakeOperator) WhoCan(_ context.Context, q Question) (Holders, error) {
+	return Holders{Action: q.Action, Principals: []Holder{{Principal: q.Resource, Certain: true, By: []string{"b"}}}}, nil
+}
+
 func TestCommands(t *testing.T) {
 	var events []AdminEvent
 	_, client := start(t, t.TempDir(), &fakeSource{}, func(e AdminEvent) error { events = append(events, e); return nil })
@@ -53,7 +61,11 @@ func TestCommands(t *testing.T) {
 		"accounts": func(o Operator) (any, error) { return o.Accounts(ctx) },
 		"account":  func(o Operator) (any, error) { return o.Account(ctx, "1") },
 		"rotate":   func(o Operator) (any, error) { return o.RotateRoot(ctx, self, RootRotation{"1", true}) },
-		"switch":   func(o Operator) (any, error) { return o.SwitchRoot(ctx, self, RootSwitch{"1", true, true}) },
+		"explain": func(o Operator) (any, error) {
+			return o.Explain(ctx, Question{Principal: "p", Action: "a:b", Resource: "r", Region: "e", Context: map[string][]string{"k": {"v", "w"}}, EncryptionContext: map[string]string{"a": "b"}})
+		},
+		"who-can": func(o Operator) (any, error) { return o.WhoCan(ctx, Question{Action: "a:b", Resource: "r"}) },
+		"switch":  func(o Operator) (any, error) { return o.SwitchRoot(ctx, self, RootSwitch{"1", true, true}) },
 	} {
 		want, err := run(o)
 		if err != nil {
@@ -68,7 +80,7 @@ func TestCommands(t *testing.T) {
 	for _, e := range events {
 		recorded[e.Name] = e.ReadOnly
 	}
-	if want := map[string]bool{"ListAccounts": true, "GetAccount": true}; !reflect.DeepEqual(recorded, want) {
+	if want := map[string]bool{"ListAccounts": true, "GetAccount": true, "ExplainAccess": true, "ListPrincipalsWithAccess": true}; !reflect.DeepEqual(recorded, want) {
 		t.Errorf("recorded before the answer: %v", recorded)
 	}
 	_, err := client.CreateAccount(ctx, self, NewAccount{})

@@ -28,6 +28,10 @@ type Operator interface {
 	RotateRoot(ctx context.Context, by Peer, in RootRotation) (Account, error)
 	// SwitchRoot lets the root of an account sign in, or no longer.
 	SwitchRoot(ctx context.Context, by Peer, in RootSwitch) (Account, error)
+	// Explain decides as a call would be decided, and says upon what.
+	Explain(ctx context.Context, q Question) (Explanation, error)
+	// WhoCan finds the principals of all accounts that can do something.
+	WhoCan(ctx context.Context, q Question) (Holders, error)
 }
 
 // Peer is a process of this machine.

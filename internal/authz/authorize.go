@@ -61,27 +61,46 @@ func (c *Call) Could(ctx context.Context, access Access) (bool, error) {
 func (c *Call) NeedsNoPermission() { c.authorized = true }
 
 func (c *Call) decide(ctx context.Context, access *Access) (policy.Decision, error) {
+	var r policy.Request
+	var set policy.Policies
+	if err := c.question(ctx, access, &r, &set); err != nil {
+		return policy.Decision{}, err
+	}
+	return policy.Evaluate(&r, &set), nil
+}
+
+// Question returns what Authorize would decide, and upon which policies; it decides
+// and authorises nothing.
+func (c *Call) Question(ctx context.Context, access Access) (*policy.Request, *policy.Policies, error) {
+	var r policy.Request
+	var set policy.Policies
+	err := c.question(ctx, &access, &r, &set)
+	return &r, &set, err
+}
+
+func (c *Call) question(ctx context.Context, access *Access, r *policy.Request, set *policy.Policies) error {
 	if access.Action == "" {
 		access.Action = c.Action
 	}
 	if access.ResourceAccount == "" {
 		access.ResourceAccount = c.Principal.Account
 	}
-	set := policy.Policies{Resource: access.Policy, Grants: access.Grants}
-	if err := c.pipe.Policies(ctx, &c.Principal, &set); err != nil {
-		return policy.Decision{}, fmt.Errorf("authz: gathering the policies of %s: %w", c.Principal.ARN, err)
+	*set = policy.Policies{Resource: access.Policy, Grants: access.Grants}
+	if err := c.pipe.Policies(ctx, &c.Principal, set); err != nil {
+		return fmt.Errorf("authz: gathering the policies of %s: %w", c.Principal.ARN, err)
 	}
 	judged := access.ResourceAccount
 	if access.GrantsSuffice {
 		judged = c.Principal.Account
 	}
-	return policy.Evaluate(&policy.Request{
+	*r = policy.Request{
 		Principal:       c.Principal.Principal,
 		Action:          access.Action,
 		Resource:        access.Resource,
 		ResourceAccount: judged,
 		Context:         callContext{c, access.ResourceAccount, access.Context},
-	}, &set), nil
+	}
+	return nil
 }
 
 // ErrDenied is what errors.Is finds in every denial.

@@ -98,3 +98,11 @@ func (d *Decision) addBest(f *findings) {
 		d.add(f.account)
 	}
 }
+
+// String returns the name that AWS's messages give the kind of policy.
+func (k Kind) String() string {
+	if k == GrantPolicy {
+		return "grant"
+	}
+	return kindTexts[k].name
+}

@@ -59,7 +59,7 @@ func TestHostileDocuments(t *testing.T) {
 		if again := d.Pretty(); len(again) < len(text)/8 {
 			t.Errorf("%s: Pretty is %d bytes of %d", name, len(again), len(text))
 		}
-		d.Lint()
+		d.Lint(someActions)
 	}
 }
 
@@ -163,7 +163,7 @@ func checkParsed(t *testing.T, text []byte, kind Kind) bool {
 	if twice := again.Pretty(); twice != pretty {
 		t.Fatalf("%q: pretty form changes from %q to %q", text, pretty, twice)
 	}
-	d.Lint()
+	d.Lint(someActions)
 	for _, p := range worldPrincipals {
 		r := &Request{Principal: p, Action: "kms:Encrypt", Resource: keyARN, ResourceAccount: accountA, Context: MapContext{"aws:username": {"*"}, "kms:viaservice": {"s3.us-east-1.amazonaws.com", ""}}}
 		policies, same := &Policies{Identity: []Source{{Document: d}}}, &Policies{Identity: []Source{{Document: again}}}

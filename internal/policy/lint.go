@@ -11,22 +11,30 @@ type Finding struct {
 }
 
 // Lint returns what a careful reader would ask about, in the order of the text.
-// It never says that a document is invalid.
-func (d *Document) Lint() []Finding {
-	var l linter
+// It never says that a document is invalid. actions are those that exist,
+// "kms:Encrypt"; of services that it has none of nothing is said.
+func (d *Document) Lint(actions []string) []Finding {
+	l := linter{kind: d.kind, actions: actions}
 	if !d.variables && strings.Contains(d.text, "${") {
 		l.add("Version", "policy variables need Version "+variableVersion+": here they are plain text")
 	}
 	top := &path{}
 	list := top.member("Statement")
+	resources := d.resourceTexts()
 	for i := range d.statements {
 		at := list.item(i)
 		l.statement(&d.statements[i], &at)
+		l.actionsOf(&d.statements[i], &at)
+		l.resourcesOf(&d.statements[i], resources[i], &at)
 	}
 	return l.findings
 }
 
-type linter struct{ findings []Finding }
+type linter struct {
+	kind     Kind
+	actions  []string
+	findings []Finding
+}
 
 func (l *linter) add(at, text string) { l.findings = append(l.findings, Finding{at, text}) }
 

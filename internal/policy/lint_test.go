@@ -63,7 +63,7 @@ func TestLint(t *testing.T) {
 		{"a key for IAM policies only", KeyPolicy, in(deny + anyone + encrypt + onAll + `,"Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/x"}}`), []string{"Statement[0].Condition.ForAnyValue:StringEquals.kms:ResourceAliases: this condition key is for IAM"}},
 		{"ForAllValues in a Deny", IdentityPolicy, in(deny + encrypt + onAll + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":"x"}}`), nil},
 	} {
-		got := mustParse(t, tt.kind, tt.text).Lint()
+		got := mustParse(t, tt.kind, tt.text).Lint(nil)
 		if len(got) != len(tt.want) {
 			t.Errorf("%s: %+v", tt.name, got)
 			continue

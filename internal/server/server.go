@@ -241,7 +241,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	s.kms = kms.New(kms.Config{
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
-		Attestation: verifier, Log: s.cfg.Log,
+		Attestation: verifier, Actions: actions, Log: s.cfg.Log,
 	})
 	if err := s.openDelivery(); err != nil {
 		return nil, err

@@ -295,3 +295,18 @@ func TestRecordsOfBothAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestCrosses: questions know what the operations do.
+func TestCrosses(t *testing.T) {
+	for operation := range samples {
+		actions := []string{"kms:" + operation}
+		if operation == "ReEncrypt" {
+			actions = []string{"kms:ReEncryptFrom", "kms:ReEncryptTo"}
+		}
+		for _, action := range actions {
+			if Crosses(action) != slices.Contains(across, operation) {
+				t.Errorf("%s crosses: %v", action, Crosses(action))
+			}
+		}
+	}
+}

@@ -113,7 +113,23 @@ func (s *Service) newPolicy(ctx context.Context, call *authz.Call, record *keyRe
 			return checkedPolicy{}, api.MalformedPolicyDocumentException("The new key policy will not allow you to update the key policy in the future.")
 		}
 	}
+	s.remark(call, record, given)
 	return checkedPolicy{text: document.Pretty(), shown: given.Pretty(), ids: ids}, nil
+}
+
+// maxRemarks bounds what one policy can put into the log.
+const maxRemarks = 10
+
+// remark says in the log what is probably not meant in a new key policy.
+func (s *Service) remark(call *authz.Call, record *keyRecord, document *policy.Document) {
+	findings := document.Lint(s.Actions)
+	for i, f := range findings {
+		if i == maxRemarks {
+			s.Log.Warn("a key policy has more that is probably not meant", "key", record.ID, "requestId", call.RequestID, "findings", len(findings))
+			return
+		}
+		s.Log.Warn("a key policy has something that is probably not meant", "key", record.ID, "requestId", call.RequestID, "at", f.Path, "finding", f.Text)
+	}
 }
 
 var errInvalidPrincipals = api.MalformedPolicyDocumentException("Policy contains a statement with one or more invalid principals.")

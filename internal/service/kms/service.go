@@ -50,6 +50,9 @@ type Config struct {
 	// Attestation verifies the attestation documents of Recipient parameters; if nil,
 	// such requests are refused.
 	Attestation *attestation.Verifier
+	// Actions are the actions that exist, for remarks on new key policies; if nil,
+	// nothing is said about actions.
+	Actions []string
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
