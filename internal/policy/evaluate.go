@@ -282,6 +282,16 @@ func (ev *evaluation) scanBucket(source *Source, b *bucket, allows bool, f *find
 			}
 		}
 	}
+	for j := range b.byValue {
+		x := &b.byValue[j]
+		for _, v := range ev.values(x.key) {
+			for _, i := range x.statements[v] {
+				if ev.judge(source, i, allows, f) {
+					return true
+				}
+			}
+		}
+	}
 	for _, i := range b.others {
 		if ev.judge(source, i, allows, f) {
 			return true

@@ -24,7 +24,16 @@ type patternBucket struct {
 type bucket struct {
 	// byResource are those that name few resources, none with wildcards.
 	byResource map[string][]int
-	others     []int
+	// byValue are those of the others that want one of few values of a condition
+	// key: of many such, most are passed over by one look.
+	byValue []valueIndex
+	others  []int
+}
+
+// valueIndex holds statements by a value that a condition key must have.
+type valueIndex struct {
+	key        string
+	statements map[string][]int
 }
 
 // fewResources is how many resources a statement may name and still be indexed
@@ -33,7 +42,11 @@ const fewResources = 4
 
 func (b *bucket) add(s *statement, i int) {
 	if !s.resources.exactOnly() || len(s.resources.exact.list) > fewResources {
-		b.others = append(b.others, i)
+		if c := s.selective(); c != nil {
+			b.addByValue(c, i)
+		} else {
+			b.others = append(b.others, i)
+		}
 		return
 	}
 	if b.byResource == nil {
@@ -41,6 +54,35 @@ func (b *bucket) add(s *statement, i int) {
 	}
 	for _, r := range s.resources.exact.list {
 		b.byResource[r] = append(b.byResource[r], i)
+	}
+}
+
+// selective returns a condition that holds only for a request in which its key has
+// one of few values; nil if there is none.
+func (s *statement) selective() *condition {
+	for i := range s.conditions {
+		c := &s.conditions[i]
+		if c.kind == stringEquals && !c.negated && !c.ifExists && !c.absent && c.quantifier != forAllValues &&
+			len(c.values) == 0 && len(c.exact.list) > 0 && len(c.exact.list) <= fewResources {
+			return c
+		}
+	}
+	return nil
+}
+
+func (b *bucket) addByValue(c *condition, i int) {
+	at := -1
+	for j := range b.byValue {
+		if b.byValue[j].key == c.key {
+			at = j
+		}
+	}
+	if at < 0 {
+		at = len(b.byValue)
+		b.byValue = append(b.byValue, valueIndex{c.key, make(map[string][]int)})
+	}
+	for _, v := range c.exact.list {
+		b.byValue[at].statements[v] = append(b.byValue[at].statements[v], i)
 	}
 }
 
