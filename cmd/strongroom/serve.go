@@ -32,6 +32,8 @@ type serveCmd struct {
 	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
 	InsecureHTTP bool `setting:"" name:"insecure-http" help:"Speak plain HTTP beyond loopback."`
 
+	AuditShip []string `setting:"" sep:"," placeholder:"TO" help:"Ship audit records as JSON: stdout, file:PATH, syslog:unix:PATH, syslog:tcp:HOST:PORT; several with commas."`
+
 	LogFormat string `setting:"" default:"text" placeholder:"FORM" help:"The log's form on stderr: text or json. Default: ${default}."`
 	LogLevel  string `setting:"" default:"info" placeholder:"LEVEL" help:"The least that is logged: debug, info, warn or error. Default: ${default}."`
 }
@@ -76,6 +78,7 @@ func (c *serveCmd) Run(a *app) error {
 	}
 	slog.SetDefault(log) // for the last words of a store that fails
 	cfg := c.config(log)
+	cfg.Stdout = a.stdout
 	if err := cfg.Validate(); err != nil {
 		return a.origins.explain(err)
 	}
@@ -119,7 +122,8 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Limits: c.Limits, AttestationRoots: c.AttestationRoots,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
-		Log: log,
+		AuditShip: c.AuditShip,
+		Log:       log,
 	}
 }
 

@@ -60,8 +60,8 @@ func TestWhoWins(t *testing.T) {
 
 func TestEverySettingInEveryPlace(t *testing.T) {
 	certDir := t.TempDir() // The files are missing, so that the check of them names them.
-	want := server.Config{DataDir: "d", Listen: "0.0.0.0:0", Account: "123456789012", Regions: []string{"eu-west-1", "us-east-1"}, Seal: "file", Store: "pebble", Limits: []string{"aws", "keys=5"}, Dev: true, DevListenAny: true, InsecureHTTP: true}
-	values := [][2]string{{"data", "d"}, {"listen", "0.0.0.0:0"}, {"account", "123456789012"}, {"regions", "eu-west-1, us-east-1"}, {"seal", "file"}, {"store", "pebble"}, {"limits", "aws,keys=5"}, {"dev", "true"}, {"dev-listen-any", "yes"}, {"insecure-http", "1"}, {"log-format", "json"}, {"log-level", "warn"}}
+	want := server.Config{DataDir: "d", Listen: "0.0.0.0:0", Account: "123456789012", Regions: []string{"eu-west-1", "us-east-1"}, Seal: "file", Store: "pebble", Limits: []string{"aws", "keys=5"}, Dev: true, DevListenAny: true, InsecureHTTP: true, AuditShip: []string{"stdout", "file:audit.jsonl"}}
+	values := [][2]string{{"data", "d"}, {"listen", "0.0.0.0:0"}, {"account", "123456789012"}, {"regions", "eu-west-1, us-east-1"}, {"seal", "file"}, {"store", "pebble"}, {"limits", "aws,keys=5"}, {"dev", "true"}, {"dev-listen-any", "yes"}, {"insecure-http", "1"}, {"audit-ship", "stdout,file:audit.jsonl"}, {"log-format", "json"}, {"log-level", "warn"}}
 	var env []string
 	var file strings.Builder
 	file.WriteString("# everything\n\n")
@@ -74,7 +74,10 @@ func TestEverySettingInEveryPlace(t *testing.T) {
 		"config file": func() (server.Config, string) { return serveConfig(t, nil, nil, file.String()) },
 	} {
 		got, stderr := run()
-		got.Log = nil
+		if got.Stdout == nil {
+			t.Errorf("%s: there is no standard output to ship to", name)
+		}
+		got.Log, got.Stdout = nil, nil
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v; %s", name, got, want, stderr)
 		}

@@ -175,6 +175,16 @@ func TestReaderStopsAndReports(t *testing.T) {
 	}
 }
 
+func TestLast(t *testing.T) {
+	r := newRig(t)
+	for want := range uint64(3) {
+		if got, err := r.reader().Last(t.Context()); got != want || err != nil {
+			t.Errorf("%d, %v; want %d", got, err, want)
+		}
+		r.frame(1)
+	}
+}
+
 func TestLastCheckpoint(t *testing.T) {
 	r := newRig(t)
 	for unsigned := range 20 {

@@ -3,19 +3,47 @@ package server
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/delivery"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/ship"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
 // bucketsFolder is where a dev server keeps the buckets that nobody has made known.
 const bucketsFolder = "buckets"
 
-// openDelivery makes what takes the audit trail to its buckets.
+// sinks reads the setting of shipping.
+func (c Config) sinks() (sinks []*ship.Sink, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	for _, setting := range c.AuditShip {
+		sink, err := ship.ParseSink(strings.TrimSpace(setting), c.Stdout, host)
+		if err != nil {
+			return nil, refuse("audit-ship", "", "%q is no place to ship records to: %v", setting, err)
+		}
+		if slices.ContainsFunc(sinks, func(s *ship.Sink) bool { return s.Name() == sink.Name() }) {
+			return nil, refuse("audit-ship", "", "%s is named twice", sink.Name())
+		}
+		sinks = append(sinks, sink)
+	}
+	return sinks, nil
+}
+
+func (c Config) checkShip() error {
+	_, err := c.sinks()
+	return err
+}
+
+// openDelivery makes what takes the audit trail to its buckets and shippers.
 func (s *Server) openDelivery() error {
 	secrets, err := s.domain.Box(seal.LabelDelivery)
 	if err != nil {
@@ -34,15 +62,22 @@ func (s *Server) openDelivery() error {
 		}
 	}
 	s.delivery = delivery.New(cfg)
-	return nil
+	sinks, err := s.cfg.sinks()
+	// Shippers go by the machine's clock: it is the machine's load that they spare.
+	s.ship = ship.New(ship.Config{Store: s.store, Records: t.reader, Clock: machineClock, Sinks: sinks, Log: s.cfg.Log})
+	return err
 }
 
 // warnings are for /readyz: nobody's call fails for them.
 func (s *Server) warnings() []string {
+	var all []string
 	if s.delivery.Failing() {
-		return []string{"a trail cannot be delivered; see GetTrailStatus and the log"}
+		all = append(all, "a trail cannot be delivered; see GetTrailStatus and the log")
 	}
-	return nil
+	if s.ship.Failing() {
+		all = append(all, "audit records cannot be shipped; see the log")
+	}
+	return all
 }
 
 // buckets lets the command line say where trails may go.

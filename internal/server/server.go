@@ -38,6 +38,7 @@ import (
 	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/service/sts"
 	trailservice "github.com/strongroom/strongroom/internal/service/trail"
+	"github.com/strongroom/strongroom/internal/ship"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -57,6 +58,10 @@ type Config struct {
 	// AttestationRoots is a PEM file of the roots of attestation documents; without
 	// it, requests with a Recipient are refused.
 	AttestationRoots string
+	// AuditShip are the sinks that audit records are shipped to, as package ship
+	// reads them; Stdout is what "stdout" is among them, and must be set then.
+	AuditShip []string
+	Stdout    io.Writer
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -76,6 +81,7 @@ type Server struct {
 	kms      *kms.Service
 	trail    *trailservice.Service
 	delivery *delivery.Service
+	ship     *ship.Service
 	clock    *clock.Shifted
 	front    *front.Server
 	admin    *admin.Server
@@ -313,6 +319,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	}
 	s.background.Go(func() { s.kms.Run(background) })
 	s.background.Go(func() { s.delivery.Run(background) })
+	s.background.Go(func() { s.ship.Run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })
 	s.background.Go(func() { s.records.Run(background, machineClock) })
 	go func() {

@@ -58,6 +58,12 @@ func TestValidate(t *testing.T) {
 		{"attestation roots that are none", func(c *Config) { c.AttestationRoots = cert }, "attestation-roots", "not a root"},
 		{"attestation roots that are a key", func(c *Config) { c.AttestationRoots = key }, "attestation-roots", "PEM block"},
 
+		{"shippers", func(c *Config) {
+			c.AuditShip = []string{"stdout", " file:audit.jsonl", "syslog:unix:/dev/log", "syslog:tcp:[::1]:601"}
+		}, "", ""},
+		{"unknown shipper", func(c *Config) { c.AuditShip = []string{"kafka:x"} }, "audit-ship", "there are: stdout"},
+		{"the same file twice", func(c *Config) { c.AuditShip = []string{"file:a", "file:./a"} }, "audit-ship", "twice"},
+
 		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen", "address and a port"},
 		{"port by name", func(c *Config) { c.Listen = "127.0.0.1:http" }, "listen", "65535"},
 		{"port too high", func(c *Config) { c.Listen = "127.0.0.1:65536" }, "listen", "65535"},

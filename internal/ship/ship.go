@@ -1,0 +1,202 @@
+// Package ship hands audit records to log shippers as they are made: as JSON lines
+// to a file or to standard output, or as syslog messages (RFC 5424).
+//
+// What it promises: every record that is made while a sink is configured reaches
+// it at least once and in the journal's order, over restarts and outages. The
+// position is remembered in the store after what was written is out of our hands:
+// synced to disk for a file, taken by the kernel for a pipe or a connection. Syslog
+// has no acknowledgements, so that what a receiver lost when its connection broke
+// is not sent again; who must not lose a record reads a file, or has a trail. A
+// sink that is configured for the first time begins with what comes then.
+//
+// Nothing here is in the way of a reply: records lie in the journal before.
+package ship
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// Config is what shipping needs.
+type Config struct {
+	// Store must be set.
+	Store *store.Store
+	// Records must be set: the journal.
+	Records Records
+	// Clock must be set.
+	Clock clock.Clock
+	// Sinks are where records go.
+	Sinks []*Sink
+	// Log must be set.
+	Log *slog.Logger
+}
+
+// Records is the journal. [journal.Reader] implements From.
+type Records interface {
+	// From calls fn for each record of the frames with number seq or higher.
+	From(ctx context.Context, seq uint64, fn func(journal.Entry) error) error
+	// Last returns the number of the newest frame; 0 if there is none.
+	Last(ctx context.Context) (uint64, error)
+}
+
+// Service ships. It is safe for concurrent use; Run runs once.
+type Service struct {
+	Config
+	mu      sync.Mutex
+	failing map[string]time.Time // since the log said so, by the sink's name
+}
+
+// New returns the service.
+func New(cfg Config) *Service { return &Service{Config: cfg, failing: map[string]time.Time{}} }
+
+const (
+	// lookEvery is how long a record waits at most before it is shipped.
+	lookEvery = 200 * time.Millisecond
+	// restAfter is how long a sink rests after it failed.
+	restAfter = 5 * time.Second
+	logAgain  = time.Hour
+	// maxStretch is how many bytes of records are written before the position is
+	// remembered.
+	maxStretch = 1 << 20
+)
+
+// position is how far a sink has come, under its name.
+type position struct {
+	// Seq and Index are the record to ship next.
+	Seq   uint64 `json:"seq"`
+	Index int    `json:"index"`
+}
+
+var positions = store.NewCollection[position]("audit.ship", 1)
+
+// Run ships until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, sink := range s.Sinks {
+		running.Go(func() { s.follow(ctx, sink) })
+	}
+	running.Wait()
+}
+
+// Failing reports whether a sink cannot be written to at the moment.
+func (s *Service) Failing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.failing) > 0
+}
+
+func (s *Service) follow(ctx context.Context, sink *Sink) {
+	defer sink.close()
+	var p *position
+	for ctx.Err() == nil {
+		rest := lookEvery
+		err := s.step(ctx, sink, &p)
+		if err != nil && ctx.Err() == nil {
+			rest = restAfter
+			p = nil
+			sink.close()
+		}
+		s.note(ctx, sink, err)
+		wake, stop := s.Clock.Wake(s.Clock.Now().Add(rest))
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+		stop()
+	}
+}
+
+// note says in the log when a sink begins to fail, every hour, and when it works
+// again.
+func (s *Service) note(ctx context.Context, sink *Sink, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Clock.Now()
+	logged, failing := s.failing[sink.name]
+	switch {
+	case err == nil && failing:
+		delete(s.failing, sink.name)
+		s.Log.Info("audit records are shipped again", "to", sink.name)
+	case err != nil && (!failing || now.Sub(logged) >= logAgain):
+		s.failing[sink.name] = now
+		s.Log.Warn("audit records cannot be shipped; nothing is lost, and it will be tried again", "to", sink.name, "error", err)
+	}
+}
+
+var errStretch = errors.New("ship: the stretch is over")
+
+// step ships what is there. *p is nil when the position is to be read.
+func (s *Service) step(ctx context.Context, sink *Sink, p **position) error {
+	if *p == nil {
+		at, err := s.position(ctx, sink)
+		if err != nil {
+			return err
+		}
+		*p = at
+	}
+	for more := true; more; {
+		next, size := **p, 0
+		err := s.Records.From(ctx, next.Seq, func(e journal.Entry) error {
+			if e.Seq == next.Seq && e.Index < next.Index {
+				return nil
+			}
+			if size >= maxStretch {
+				return errStretch
+			}
+			if err := sink.write(ctx, e); err != nil {
+				return err
+			}
+			size += len(e.Record)
+			next = position{e.Seq, e.Index + 1}
+			return nil
+		})
+		more = errors.Is(err, errStretch)
+		if err != nil && !more {
+			return err
+		}
+		if next == **p {
+			return nil
+		}
+		if err := sink.flush(); err != nil {
+			return err
+		}
+		if err := s.remember(ctx, sink, next); err != nil {
+			return err
+		}
+		**p = next
+	}
+	return nil
+}
+
+// position returns where a sink goes on. One that is new begins behind what there
+// is.
+func (s *Service) position(ctx context.Context, sink *Sink) (*position, error) {
+	var p position
+	err := s.Store.View(ctx, func(r store.Reader) (err error) {
+		p, err = positions.Get(r, store.Deployment, sink.name)
+		return err
+	})
+	if !errors.Is(err, store.ErrNotFound) {
+		return &p, err
+	}
+	last, err := s.Records.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p = position{Seq: last + 1}
+	return &p, s.remember(ctx, sink, p)
+}
+
+func (s *Service) remember(ctx context.Context, sink *Sink, p position) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error { return positions.Put(tx, store.Deployment, sink.name, p) })
+}
