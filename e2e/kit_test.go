@@ -194,6 +194,23 @@ func program(t testing.TB, name, howToInstall string) string {
 	return path
 }
 
+// builtProgram is program for those that Debian has not: they are looked for in
+// bin/tools as well, where "make tools" puts them.
+func builtProgram(t testing.TB, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	path, err := filepath.Abs(filepath.Join("..", "bin", "tools", name))
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		missing(t, fmt.Sprintf("needs %s on the PATH or in bin/tools; make tools builds it there", name))
+	}
+	return path
+}
+
 // missing skips the test, or fails it in CI, where nothing may be skipped.
 func missing(t testing.TB, what string) {
 	t.Helper()

@@ -7,10 +7,10 @@
 //	go test ./e2e -binary ./strongroom   # the same on a binary that is there
 //	go test ./e2e -server-race           # a server with the race detector in it
 //
-// Tests that need a program which is missing (aws, python3 with boto3, openssl, sops)
-// are skipped with a line that says what to install; with CI=true they fail. Only
-// those of Terraform, which cannot be installed from anywhere that CI relies on, are
-// skipped there too.
+// Tests that need a program which is missing (aws, python3 with boto3, openssl,
+// sops, versitygw) are skipped with a line that says what to install; with CI=true
+// they fail. Only those of Terraform, which cannot be installed from anywhere that
+// CI relies on, are skipped there too.
 package e2e
 
 import (

@@ -2,33 +2,15 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// sopsBinary finds sops on the path or where .ci/install-tools puts it.
-func sopsBinary(t *testing.T) string {
-	t.Helper()
-	if path, err := exec.LookPath("sops"); err == nil {
-		return path
-	}
-	path, err := filepath.Abs(filepath.Join("..", "bin", "tools", "sops"))
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		missing(t, "needs sops on the PATH or in bin/tools; make tools builds it there")
-	}
-	return path
-}
 
 // TestSops encrypts a file to a KMS key, with an encryption context, as the role
 // that alone may use the key so.
 func TestSops(t *testing.T) {
 	t.Parallel()
-	sops := sopsBinary(t)
+	sops := builtProgram(t, "sops")
 	s := start(t)
 	p := newProfiles(t, s)
 	const secret = "database:\n    user: app\n    password: hunter2\n"
