@@ -109,7 +109,7 @@ type commands struct {
 	Access  accessCmd  `cmd:"" help:"Ask who can do what, and look at policies."`
 	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
-	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to."`
+	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
 }
 

@@ -17,6 +17,8 @@ type trailCmd struct {
 	Bucket  bucketCmd  `cmd:"" help:"Make a bucket known, or change how it is reached."`
 	Buckets bucketsCmd `cmd:"" help:"List the buckets that are known."`
 	Forget  forgetCmd  `cmd:"" help:"Forget a bucket."`
+
+	Verify trailVerifyCmd `cmd:"" help:"Check the files in a folder that trails were delivered to."`
 }
 
 type bucketCmd struct {
