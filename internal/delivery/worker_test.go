@@ -64,7 +64,7 @@ func TestEverythingArrivesOnceWhateverFails(t *testing.T) {
 		want := map[string][]string{}
 		h.start()
 		logging := true
-		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 15).Draw(rt, "steps") {
 			switch rapid.SampledFrom([]string{"event", "event", "event", "time", "round", "fault", "restart", "toggle", "hours"}).Draw(rt, "step") {
 			case "event":
 				region := rapid.SampledFrom([]string{home, second}).Draw(rt, "region")
