@@ -190,33 +190,28 @@ func kit(t *testing.T, tb failer) *harness {
 	if err := h.PutDestination(context.Background(), h.server.destination(), secret.Bytes("the operator's secret")); err != nil {
 		tb.Fatal(err)
 	}
-	if t != tb {
-		h.lendKeys(t)
-	}
+	h.lendKeys()
 	return h
 }
 
-// lent is a service whose keys for digests others use, so that a property test
-// does not spend its time on making keys.
-var lent sync.Map // of *testing.T to func() *harness
+// lent are keys for digests, made by the first harness and used by all, so that
+// tests do not spend their time on making keys.
+var lent = map[string]store.Item[keyRecord]{}
 
-func (h *harness) lendKeys(t *testing.T) {
-	lender, _ := lent.LoadOrStore(t, sync.OnceValue(func() *harness {
-		l := kit(t, t)
-		for _, region := range l.Regions {
-			if _, err := l.digestKey(context.Background(), region); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return l
-	}))
+func (h *harness) lendKeys() {
 	for _, region := range h.Regions {
-		items, err := lender.(func() *harness)().keyRecords(context.Background(), region)
-		if err != nil || len(items) != 1 {
-			h.Fatalf("%v, %v", items, err)
+		item, ok := lent[region]
+		if !ok {
+			_, err := h.digestKey(context.Background(), region)
+			items, err2 := h.keyRecords(context.Background(), region)
+			if err != nil || err2 != nil || len(items) != 1 {
+				h.Fatalf("%v, %v, %v", items, err, err2)
+			}
+			lent[region] = items[0]
+			continue
 		}
-		err = h.config.Store.Update(context.Background(), func(tx *store.Tx) error {
-			return keys.Put(tx, keyScope(region), items[0].ID, items[0].Value)
+		err := h.config.Store.Update(context.Background(), func(tx *store.Tx) error {
+			return keys.Put(tx, keyScope(region), item.ID, item.Value)
 		})
 		if err != nil {
 			h.Fatal(err)

@@ -294,7 +294,7 @@ func TestABigBacklogComesInSeveralFiles(t *testing.T) {
 	h := kit(t, t)
 	h.start()
 	var want []string
-	for range 20 {
+	for range 12 {
 		want = append(want, h.event(home, map[string]any{"requestParameters": strings.Repeat("x", maxBatch/8)}))
 	}
 	h.round()
