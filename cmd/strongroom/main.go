@@ -118,6 +118,7 @@ type auditCmd struct {
 	Search searchCmd `cmd:"" help:"Print the records of a key, a caller, an operation, a time or an error."`
 	Export exportCmd `cmd:"" help:"Print every record, with what proves it."`
 	Verify verifyCmd `cmd:"" help:"Check that no record is missing or changed."`
+	Report reportCmd `cmd:"" help:"List keys that are unused, not rotated, or used while they are about to be deleted."`
 }
 
 const about = `An open KMS that speaks AWS's wire, with keys that stay yours.

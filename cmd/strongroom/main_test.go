@@ -162,6 +162,23 @@ func (f fakeTrail) Export(ctx context.Context, filter admin.Filter, emit func([]
 	return f.Search(ctx, filter, emit)
 }
 
+func (f fakeTrail) KeyReport(_ context.Context, days int, emit func([]byte) error) error {
+	at := time.Date(2025, 12, 24, 18, 0, 0, 0, time.UTC)
+	due := at.AddDate(0, 3, 0)
+	for _, finding := range []admin.KeyFinding{
+		{Key: "arn:k1", State: "Enabled", Created: at, Findings: []string{admin.FindingUnused, admin.FindingNoRotation}},
+		{
+			Key: "arn:k2", State: "PendingDeletion", Created: at, Deletion: &due, RefusedUses: days,
+			LastUse: &admin.KeyUse{Operation: "Decrypt", Time: at, EventID: "e"}, Findings: []string{admin.FindingStillUsed},
+		},
+	} {
+		if err := admin.EmitFinding(emit, finding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f fakeTrail) Verify(ctx context.Context, opts admin.VerifyOptions, _ func(admin.Progress)) (admin.Report, error) {
 	file, err := os.Open(filepath.Join(f.dir, "trail.jsonl"))
 	if err != nil {

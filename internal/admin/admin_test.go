@@ -80,6 +80,11 @@ func (f *fakeSource) Verify(_ context.Context, opts VerifyOptions, progress func
 	return f.report, f.err
 }
 
+func (f *fakeSource) KeyReport(_ context.Context, days int, emit func([]byte) error) error {
+	f.saw("report %d", days)
+	return f.emit(emit)
+}
+
 // start serves a source on a folder and returns a client and the events recorded.
 func start(t *testing.T, dir string, source Source, record func(AdminEvent) error) (*Server, *Client) {
 	t.Helper()
@@ -119,6 +124,7 @@ func TestEveryCommand(t *testing.T) {
 		"tail":   func() error { return client.Tail(ctx, 3, false, collect(&got)) },
 		"search": func() error { return client.Search(ctx, filter, collect(&got)) },
 		"export": func() error { return client.Export(ctx, Filter{}, collect(&got)) },
+		"report": func() error { return client.KeyReport(ctx, 7, collect(&got)) },
 	} {
 		got = nil
 		if err := run(); err != nil {
@@ -137,7 +143,7 @@ func TestEveryCommand(t *testing.T) {
 		t.Errorf("verify: progress %v", steps)
 	}
 
-	for _, want := range []string{"tail 3 false", fmt.Sprintf("search %+v", filter), fmt.Sprintf("export %+v", Filter{}), "verify pk cp"} {
+	for _, want := range []string{"tail 3 false", fmt.Sprintf("search %+v", filter), fmt.Sprintf("export %+v", Filter{}), "verify pk cp", "report 7"} {
 		if !strings.Contains(strings.Join(source.seen, "\n"), want) {
 			t.Errorf("the source was not asked %q: %q", want, source.seen)
 		}
@@ -146,6 +152,7 @@ func TestEveryCommand(t *testing.T) {
 		"AuditTail":   {"n": "3", "follow": "false"},
 		"AuditSearch": {"key": "alias/a b&c", "principal": "AIDA", "operation": "kms:Encrypt", "since": "2026-01-02T03:04:05Z", "until": "2026-01-02T04:04:05Z", "error": "any"},
 		"AuditExport": {},
+		"AuditReport": {"days": "7"},
 		"AuditVerify": {"publicKeyGiven": "true", "checkpointGiven": "true"},
 	}
 	for _, event := range events {

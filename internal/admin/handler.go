@@ -48,6 +48,7 @@ func (s *Server) handler() http.Handler {
 		"GET /v1/audit/tail":    s.parseTail,
 		"GET /v1/audit/search":  s.parseSearch,
 		"GET /v1/audit/export":  s.parseExport,
+		"GET /v1/audit/report":  s.parseKeyReport,
 		"POST /v1/audit/verify": s.parseVerify,
 	}
 	if s.cfg.Buckets != nil {

@@ -30,6 +30,10 @@ type Source interface {
 	// a Report whose Fault says what is wrong. progress is called now and then,
 	// from one goroutine, and may be nil.
 	Verify(ctx context.Context, opts VerifyOptions, progress func(Progress)) (Report, error)
+	// KeyReport emits a [KeyFinding] for each key that was not used in the last so
+	// many days, that is not rotated and could be, or that is about to be deleted
+	// and still used.
+	KeyReport(ctx context.Context, days int, emit func(line []byte) error) error
 }
 
 // VerifyOptions are what a trail is checked against beyond what lies beside it.

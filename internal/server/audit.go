@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,10 +30,15 @@ type trail struct {
 	// records finds records; nil for the folder of a stopped server, which is
 	// read through.
 	records *index.Index
-	signer  crypto.Signer
-	public  ed25519.PublicKey
-	key     func(version uint32) (secret.Bytes, error)
-	name    string // of the deployment
+	// keys is the server's store; nil for a stopped one.
+	keys   *store.Store
+	folder *folder
+	random io.Reader
+	now    func() time.Time
+	signer crypto.Signer
+	public ed25519.PublicKey
+	key    func(version uint32) (secret.Bytes, error)
+	name   string // of the deployment
 }
 
 var _ admin.Source = (*trail)(nil)
@@ -49,6 +55,7 @@ func newTrail(f *folder) (*trail, error) {
 	return &trail{
 		frames: f.backend, reader: reader, signer: signer, public: signer.Public().(ed25519.PublicKey),
 		key: journalKey(f.domain), name: f.domain.Deployment(),
+		folder: f, random: rand.Reader, now: machineClock.Now,
 	}, nil
 }
 
@@ -217,10 +224,7 @@ type Audit interface {
 	io.Closer
 }
 
-type closedTrail struct {
-	*trail
-	folder *folder
-}
+type closedTrail struct{ *trail }
 
 func (t closedTrail) Close() error { return t.folder.backend.Close() }
 
@@ -235,7 +239,7 @@ func OpenAudit(ctx context.Context, dataDir string) (Audit, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.backend.Close())
 	}
-	return closedTrail{t, f}, nil
+	return closedTrail{t}, nil
 }
 
 // VerifyExport checks an export, read to its end, as [admin.Source.Verify] checks
@@ -262,7 +266,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.records = s.records
+	t.records, t.keys, t.random, t.now = s.records, s.store, s.cfg.rand(), s.clock.Now
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
 		Buckets: buckets{s.delivery}, Record: s.recordAdmin,
