@@ -201,7 +201,7 @@ func TestVerifyExportFindsRandomEdits(t *testing.T) {
 		"filtered": {r.export(third()), fork.export(third())},
 	} {
 		lines, others := slices.Collect(strings.Lines(texts[0])), slices.Collect(strings.Lines(texts[1]))
-		for n := range edits / 4 {
+		for n := range *edits / 2 {
 			edited, what := editLines(random, slices.Clone(lines), others)
 			if _, err := verifyExport(edited, later); err == nil {
 				t.Fatalf("%s: edit %d was not found: %s", name, n, what)

@@ -2,5 +2,5 @@
 
 package journal
 
-// edits is how many random edits each property test makes.
-const edits = 10_000
+// defaultEdits is how many random edits each property test makes.
+const defaultEdits = 10_000

@@ -2,6 +2,6 @@
 
 package journal
 
-// edits is how many random edits each property test makes. The race detector
-// makes each several times slower.
-const edits = 200
+// defaultEdits is how many random edits each property test makes. The race
+// detector makes each several times slower.
+const defaultEdits = 200

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -122,13 +123,16 @@ func (k *kept) drop(i int) {
 
 func (k *kept) cut(n int) { k.seqs, k.frames = k.seqs[:n], k.frames[:n] }
 
+// edits is the proof's length: go test -run RandomEdits -edits 1000000 ./internal/journal
+var edits = flag.Int("edits", defaultEdits, "random edits of a journal, and as many of exports, that must all be found")
+
 // Random edits, drops, reorders, duplications, splices and cuts: all are found
 // with the public key and a later checkpoint.
 func TestVerifyFindsRandomEdits(t *testing.T) {
 	r, fork := small(t), smallFrom(newRigOf(t, 2))
 	later := r.lastCheckpoint()
 	random := rand.New(rand.NewPCG(1, 2))
-	for n := range edits {
+	for n := range *edits {
 		k := r.kept.clone()
 		what := edit(random, k, fork.kept)
 		if random.IntN(2) == 0 {
