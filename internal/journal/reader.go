@@ -295,8 +295,7 @@ type Batch struct {
 	Hash Hash
 	// Committed is the time of the frame.
 	Committed time.Time
-	// First is the place of the first record in the stream, from 1; it goes on
-	// counting whatever retention has removed.
+	// First is the place of the first record in the stream, from 1.
 	First uint64
 	// Records are valid during the call only.
 	Records [][]byte
@@ -313,20 +312,6 @@ func (r *Reader) Last(ctx context.Context) (uint64, error) {
 		return 0, fmt.Errorf("journal: read the last frame: %w", err)
 	}
 	return seq, nil
-}
-
-// FirstFrom returns the number of the first frame from number seq on that is
-// there, or seq when none is.
-func (r *Reader) FirstFrom(ctx context.Context, seq uint64) (uint64, error) {
-	first := seq
-	err := r.c.Frames.Frames(ctx, seq, func(at uint64, _ []byte) error {
-		first = at
-		return errStop
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return 0, fmt.Errorf("journal: look for frame %d: %w", seq, err)
-	}
-	return first, nil
 }
 
 // Batches calls fn for each frame with number from or higher, also for those

@@ -180,9 +180,6 @@ func (ix *Index) CatchUp(ctx context.Context) error {
 	if from > last {
 		return nil
 	}
-	if from, err = ix.c.Reader.FirstFrom(ctx, from); err != nil {
-		return err
-	}
 	err = ix.c.Reader.Batches(ctx, from, func(b journal.Batch) error {
 		if err := ix.take(b); err != nil {
 			return err

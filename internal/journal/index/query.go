@@ -209,9 +209,8 @@ func (w *walker) part(ctx context.Context, s stretch, prints []fingerprint) (mor
 	return true, nil
 }
 
-// ErrGone is returned when a part of the index was removed during a query: by
-// retention, or because it was damaged and is made again. What fn was told until
-// then holds; the query may be made again.
+// ErrGone is returned when a part of the index was damaged, and removed to be made
+// again. What fn was told until then holds; the query may be made again.
 var ErrGone = errors.New("index: a part of the index of the audit trail was removed meanwhile; ask again")
 
 func (w *walker) gone(err error) error {
