@@ -123,7 +123,7 @@ func (k *kept) drop(i int) {
 
 func (k *kept) cut(n int) { k.seqs, k.frames = k.seqs[:n], k.frames[:n] }
 
-// edits is the proof's length: go test -run RandomEdits -edits 1000000 ./internal/journal
+// edits is the proof's length: go test ./internal/journal -run RandomEdits -edits 1000000
 var edits = flag.Int("edits", defaultEdits, "random edits of a journal, and as many of exports, that must all be found")
 
 // Random edits, drops, reorders, duplications, splices and cuts: all are found

@@ -54,7 +54,7 @@ const (
 // against the answers: each answer that says how a call ended has its record, once
 // and with the same outcome; and each record is that of a request.
 //
-//	go test -run NoReplyWithoutRecordUnderFaults -fault-requests 1000000 -timeout 3h ./internal/server
+//	go test ./internal/server -run NoReplyWithoutRecordUnderFaults -timeout 3h -fault-requests 1000000
 func TestNoReplyWithoutRecordUnderFaults(t *testing.T) {
 	total := newFaultRun(t)
 	for round := 0; total.sent < *faultRequests; round++ {

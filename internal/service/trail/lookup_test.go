@@ -71,7 +71,8 @@ func (r *trailRig) RecordFor(*authz.Call, any, string) []byte { return nil }
 
 func (r *trailRig) Record(*authz.Call, any) []byte { panic("LookupEvents has an effect") }
 
-func newTrailRig(t *testing.T) *trailRig {
+// newTrailRig returns the service over an index whose segments have so many records.
+func newTrailRig(t *testing.T, segmentRecords int) *trailRig {
 	t.Helper()
 	r := &trailRig{t: t, clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	key := secret.Bytes(bytes.Repeat([]byte{7}, 32))
@@ -103,7 +104,7 @@ func newTrailRig(t *testing.T) *trailRig {
 	}
 	records, err := index.Open(t.Context(), index.Config{
 		Dir: filepath.Join(t.TempDir(), "index"), Reader: reader, Box: box, TermKey: key, Rand: rand.Reader,
-		Log: slog.New(slog.DiscardHandler), SegmentRecords: 40,
+		Log: slog.New(slog.DiscardHandler), SegmentRecords: segmentRecords,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +171,7 @@ func by(key api.LookupAttributeKey, value string) api.LookupEventsInput {
 }
 
 func TestLookupByEachAttribute(t *testing.T) {
-	r := newTrailRig(t)
+	r := newTrailRig(t, 40)
 	plain := r.event(nil)
 	odd := r.event(func(x *journal.Record) {
 		x.UserIdentity = journal.UserIdentity{Type: "AssumedRole", PrincipalID: "AROAX:session", ARN: "arn:aws:sts::1:x", AccountID: account, AccessKeyID: "ASIAX"}
@@ -228,7 +229,7 @@ func TestLookupByEachAttribute(t *testing.T) {
 // TestLookupPages reads pages while events are added: each event that was there
 // when the first page was read is shown once.
 func TestLookupPages(t *testing.T) {
-	r := newTrailRig(t)
+	r := newTrailRig(t, 40)
 	var want []string
 	for range 130 {
 		want = append(want, r.event(nil))
@@ -271,7 +272,7 @@ func TestLookupPages(t *testing.T) {
 }
 
 func TestLookupTimes(t *testing.T) {
-	r := newTrailRig(t)
+	r := newTrailRig(t, 40)
 	start := r.clock.Now()
 	var ids []string
 	for range 10 {
@@ -309,7 +310,7 @@ func TestLookupTimes(t *testing.T) {
 }
 
 func TestLookupRefusals(t *testing.T) {
-	r := newTrailRig(t)
+	r := newTrailRig(t, 40)
 	for range 3 {
 		r.event(nil)
 	}
@@ -348,7 +349,7 @@ func TestLookupRefusals(t *testing.T) {
 // TestLookupIsBounded: large records and values that stand elsewhere end a page
 // early, and the token goes on.
 func TestLookupIsBounded(t *testing.T) {
-	r := newTrailRig(t)
+	r := newTrailRig(t, 1500)
 	for range 30 {
 		r.event(func(x *journal.Record) {
 			x.RequestParameters = []byte(`{"a":"` + strings.Repeat("x", 90<<10) + `"}`)
