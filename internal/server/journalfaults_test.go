@@ -40,7 +40,7 @@ import (
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
-var faultRequests = flag.Int("fault-requests", 6000, "requests of TestNoReplyWithoutRecordUnderFaults; the long proof takes 1000000")
+var faultRequests = flag.Int("fault-requests", 3000, "requests of TestNoReplyWithoutRecordUnderFaults; the long proof takes 1000000")
 
 const (
 	// roundRequests stay within one log of Pebble's: faults at its rotation end the
