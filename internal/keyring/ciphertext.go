@@ -13,9 +13,17 @@ import (
 // Suite is the first byte of a ciphertext: it says which layout follows.
 type Suite byte
 
-// SuiteSoftware is the layout of keys that are held in memory; see the package
-// documentation for it and for the values that are reserved.
-const SuiteSoftware Suite = 0xA1
+// The layouts; see the package documentation for them and for the value that is
+// reserved.
+const (
+	// SuiteSoftware is of keys that are held in memory.
+	SuiteSoftware Suite = 0xA1
+	// SuiteExternal is of keys in an external key store, whose proxy adds a layer.
+	SuiteExternal Suite = 0xA3
+	// SuiteProxy is of keys that we offer as an external key store. No blob begins
+	// with it: its ciphertexts are [Detached].
+	SuiteProxy Suite = 0xA4
+)
 
 // Sizes of a ciphertext's parts, in bytes.
 const (
@@ -86,6 +94,17 @@ func (h *Headers) withTag(ids []byte, use func(tag []byte)) {
 // is ErrInvalidCiphertext.
 func (h *Headers) Parse(blob []byte) (Header, error) {
 	if len(blob) <= Overhead || len(blob) > Overhead+MaxPlaintext || Suite(blob[0]) != SuiteSoftware {
+		if _, _, err := SplitExternal(blob); err != nil {
+			return Header{}, ErrInvalidCiphertext
+		}
+	}
+	return h.ParseHeader(blob[:HeaderSize])
+}
+
+// ParseHeader reads a header that stands alone, HeaderSize bytes of any suite, and
+// checks that this deployment made it. Its only error is ErrInvalidCiphertext.
+func (h *Headers) ParseHeader(blob []byte) (Header, error) {
+	if len(blob) != HeaderSize {
 		return Header{}, ErrInvalidCiphertext
 	}
 	genuine := false

@@ -65,10 +65,7 @@
 // decrypted; finding two (material, context) pairs with one commitment means
 // finding a collision of SHA-256.
 //
-// The other three are reserved, and refused by [Headers.Parse] for now. They
-// are laid out here so that the suite byte and the header serve them too:
-//
-// 0xA2, HSM: the key cannot leave the module, so nothing can be derived from it
+// 0xA2, HSM, is reserved, and refused by [Headers.Parse] for now: the key cannot leave the module, so nothing can be derived from it
 // outside. The header is followed by IV (12) and the module's AES-256-GCM
 // ciphertext and tag (16) of 32 zero bytes ‖ plaintext, aad header ‖ context.
 // The zero bytes, checked after opening, are what commits to the key. The module
@@ -80,16 +77,18 @@
 // 16), the IV, one byte that is the length of its ciphertext metadata (0–20), the
 // metadata, the proxy's ciphertext and its tag (16). The proxy is sent at most
 // 92+4096 of the 4,300 bytes that it takes, with SHA-256(header ‖ context) as its
-// aad. The longest blob has 4,308 bytes.
+// aad. The longest blob has 4,308 bytes. Whoever has the proxy's key alone opens
+// nothing, nor does whoever has ours alone.
 //
 // 0xA4, proxy of an external key store: our key serves someone else's KMS, which
 // stores a ciphertext as long as its plaintext, an IV of up to 16 bytes, a tag and
 // up to 20 bytes of metadata; the key id is in the path of the request. So there is
 // no blob and no header: metadata = suite (1) ‖ first bytes of the material id (3) ‖
-// commitment (16), and IV = nonce (12) ‖ salt (4), derived as for 0xA1 from
-// suite ‖ key id ‖ material id, salt and the requester's aad. Key and nonce together
-// are 128 random bits; a commitment of 128 bits costs 2⁶⁴ to break, which is what
-// fits.
+// commitment (16), and IV = nonce (12) ‖ salt (4), derived as for 0xA1 with
+// info = header without tag (50) ‖ salt ‖ aad, the requester's. GCM's own aad is
+// header without tag ‖ salt ‖ length of aad (2) ‖ aad ‖ length of metadata (1) ‖
+// metadata, as the specification wants metadata bound. Key and nonce together are
+// 128 random bits; a commitment of 128 bits costs 2⁶⁴ to break, which is what fits.
 //
 // # Canonical encryption context
 //

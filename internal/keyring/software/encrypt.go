@@ -24,11 +24,16 @@ func (r *Ring) ParseCiphertext(blob []byte) (keyring.Header, error) { return r.h
 
 // Encrypt implements [keyring.Cipher].
 func (r *Ring) Encrypt(_ context.Context, key keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
+	return r.encrypt(keyring.SuiteSoftware, &key, plaintext, encryptionContext)
+}
+
+// encrypt makes a blob of SuiteSoftware, or in its form the inner layer of another.
+func (r *Ring) encrypt(suite keyring.Suite, key *keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
 	if len(plaintext) < 1 || len(plaintext) > keyring.MaxPlaintext {
 		return nil, keyring.ErrPlaintextSize
 	}
 	blob := make([]byte, 0, keyring.Overhead+len(plaintext))
-	blob, err := r.headers.Append(blob, keyring.Header{Suite: keyring.SuiteSoftware, KeyID: key.KeyID, MaterialID: key.Current.ID})
+	blob, err := r.headers.Append(blob, keyring.Header{Suite: suite, KeyID: key.KeyID, MaterialID: key.Current.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +60,16 @@ func (r *Ring) Decrypt(_ context.Context, key keyring.KeyRef, blob []byte, encry
 	if err != nil {
 		return nil, err
 	}
-	m := find(&key, header)
-	if m == nil {
+	return r.decrypt(keyring.SuiteSoftware, &key, header, blob, encryptionContext)
+}
+
+// decrypt opens what encrypt made; header is the blob's, whose length was checked.
+func (r *Ring) decrypt(suite keyring.Suite, key *keyring.KeyRef, header keyring.Header, blob []byte, encryptionContext map[string]string) (secret.Bytes, error) {
+	m := find(key, header)
+	if m == nil || header.Suite != suite {
 		return nil, keyring.ErrInvalidCiphertext
 	}
+	var err error
 	plaintext := make(secret.Bytes, 0, len(blob)-keyring.Overhead)
 	secret.Do(func() {
 		err = r.withMessageKey(key.KeyID, m, blob[:commitmentAt], encryptionContext, func(d *deriver, aead cipher.AEAD) error {
