@@ -33,6 +33,9 @@ const (
 	LabelRecordTerms    Label = "record-terms"   // fingerprints in that index
 	LabelLookupTokens   Label = "lookup-tokens"  // where a lookup of audit records goes on
 
+	LabelKeyStoreSecrets  Label = "key-store-secrets" // credentials for others' XKS proxies
+	LabelProxyCredentials Label = "xks-proxy-secrets" // credentials of our own XKS proxy
+
 	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
 
 	labelSlots Label = "keyslots" // MAC over the keyslots

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/secret"
@@ -12,7 +13,10 @@ import (
 
 // encrypt encrypts under a key that is usable with algorithm; the context is
 // checked.
-func (s *Service) encrypt(ctx context.Context, k *key, algorithm string, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
+func (s *Service) encrypt(ctx context.Context, call *authz.Call, k *key, algorithm string, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
+	if k.Store != "" {
+		return s.encryptOutside(ctx, call, k, plaintext, encryptionContext)
+	}
 	if algorithm == symmetricDefault {
 		blob, err := s.Keyring.Encrypt(ctx, k.ref(), plaintext, encryptionContext)
 		return blob, fromKeyring(err)
@@ -30,7 +34,10 @@ func (s *Service) encrypt(ctx context.Context, k *key, algorithm string, plainte
 
 // decrypt opens a ciphertext with a key that is usable with algorithm; the context
 // is checked.
-func (s *Service) decrypt(ctx context.Context, k *key, algorithm string, blob []byte, encryptionContext map[string]string) (secret.Bytes, error) {
+func (s *Service) decrypt(ctx context.Context, call *authz.Call, k *key, algorithm string, blob []byte, encryptionContext map[string]string) (secret.Bytes, error) {
+	if k.Store != "" {
+		return s.decryptOutside(ctx, call, k, blob, encryptionContext)
+	}
 	if algorithm == symmetricDefault {
 		plaintext, err := s.Keyring.Decrypt(ctx, k.ref(), blob, encryptionContext)
 		return plaintext, fromKeyring(err)
@@ -60,9 +67,10 @@ func checkContext(algorithm string, encryptionContext map[string]string) error {
 	return fromKeyring(keyring.CheckContext(encryptionContext))
 }
 
-// materialOf is the KeyMaterialId that answers show: symmetric keys alone have one.
+// materialOf is the KeyMaterialId that answers show: symmetric keys alone have one,
+// and of those only they that are in no custom key store.
 func materialOf(k *key) string {
-	if k.spec.family != symmetricKey {
+	if k.spec.family != symmetricKey || k.Store != "" {
 		return ""
 	}
 	return k.current().ID

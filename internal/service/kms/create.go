@@ -41,7 +41,14 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		return nil, err
 	}
 	record.Policy, record.PolicyIDs = chosen.text, chosen.ids
-	if record.Origin == api.OriginTypeAwsKms {
+	if record.Store != "" {
+		if err := s.storeForKey(ctx, call, &record); err != nil {
+			return nil, err
+		}
+	}
+	// A key in an external key store has material of ours as well, for the inner
+	// layer.
+	if record.Origin != api.OriginTypeExternal {
 		material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
 		if err != nil {
 			return nil, fromKeyring(err)
@@ -51,6 +58,9 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
 		k, err := newKey(record, call.Partition, 0)
 		if err != nil {
+			return nil, err
+		}
+		if err := claimExternalKey(tx, &record); err != nil {
 			return nil, err
 		}
 		if err := s.putKey(tx, &record); err != nil {
@@ -114,8 +124,6 @@ func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
 		state = api.KeyStatePendingImport
 	case origin == api.OriginTypeExternal:
 		return none, api.UnsupportedOperationException(fmt.Sprintf("KeySpec %s is not supported for origin EXTERNAL.", spec))
-	case origin != api.OriginTypeAwsKms || in.CustomKeyStoreId != "" || in.XksKeyId != "":
-		return none, api.UnsupportedOperationException("Keys in custom key stores are not supported yet.")
 	}
 	record := keyRecord{
 		Account: call.Principal.Account,
@@ -132,7 +140,7 @@ func newKeyRecord(call *authz.Call, in *api.CreateKeyInput) (keyRecord, error) {
 	if in.MultiRegion != nil && *in.MultiRegion {
 		record.MultiRegion = &multiRegion{Primary: call.Region}
 	}
-	return record, nil
+	return record, checkStoreKey(in, &record)
 }
 
 // newKeyID returns a random UUID (RFC 9562 §5.4) or, for a multi-Region key, mrk-

@@ -90,6 +90,9 @@ func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKey
 	if err != nil {
 		return nil, err
 	}
+	if k.Store != "" {
+		return nil, api.UnsupportedOperationException(k.ARN + " origin is " + string(k.Origin) + " which is not valid for this operation.")
+	}
 	if err := checkContext(symmetricDefault, in.context); err != nil {
 		return nil, err
 	}

@@ -88,17 +88,19 @@ func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequ
 	if _, err := io.ReadFull(s.Rand, plaintext); err != nil {
 		return nil, err
 	}
-	ref := k.ref()
-	blob, err := s.Keyring.Encrypt(ctx, ref, plaintext, in.context)
+	blob, err := s.encrypt(ctx, call, k.key, algorithm, plaintext, in.context)
 	if err == nil {
 		err = dryRun(in.dryRun)
 	}
 	if err != nil {
 		plaintext.Wipe()
-		return nil, fromKeyring(err)
+		return nil, err
 	}
-	call.Audit.SetAdditional("keyMaterialId", ref.Current.ID)
-	return &dataKey{plaintext: plaintext, blob: blob, key: k, material: ref.Current.ID}, nil
+	material := materialOf(k.key)
+	if material != "" {
+		call.Audit.SetAdditional("keyMaterialId", material)
+	}
+	return &dataKey{plaintext: plaintext, blob: blob, key: k, material: material}, nil
 }
 
 func (in *dataKeyRequest) length() (int, error) {
@@ -127,7 +129,11 @@ func (s *Service) GenerateRandom(ctx context.Context, call *authz.Call, in *api.
 		return nil, err
 	}
 	if in.CustomKeyStoreId != "" {
-		return nil, api.CustomKeyStoreNotFoundException("")
+		// Only CloudHSM key stores have randomness of their own to give.
+		if _, err := s.findKeyStore(ctx, call, in.CustomKeyStoreId); err != nil {
+			return nil, err
+		}
+		return nil, api.UnsupportedOperationException("GenerateRandom is not supported in an external key store.")
 	}
 	random := make(secret.Bytes, *in.NumberOfBytes)
 	if _, err := io.ReadFull(s.Rand, random); err != nil {

@@ -45,7 +45,7 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 	if ignored {
 		return nil, dryRun(in.DryRun)
 	}
-	plaintext, err := s.decrypt(ctx, k.key, algorithm, in.CiphertextBlob, in.EncryptionContext)
+	plaintext, err := s.decrypt(ctx, call, k.key, algorithm, in.CiphertextBlob, in.EncryptionContext)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,9 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	if named && k.ID != header.KeyID {
 		return found{}, "", errIncorrectKey
 	}
+	if k.Store != "" {
+		return k, "", nil
+	}
 	return k, header.MaterialID, nil
 }
 
@@ -133,6 +136,9 @@ func (s *Service) keyOfCiphertext(ctx context.Context, call *authz.Call, from *s
 	account, err := s.owners.Get(ctx, regionScope(call.Region), headerKeyID)
 	if err == nil {
 		k.key, err = s.keys.Get(ctx, scope(account, call.Region), headerKeyID)
+	}
+	if err == nil {
+		k.key, err = s.asItStands(ctx, k.key)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return found{}, "", call.DeniedUnseen(from.action, unnamed)

@@ -24,7 +24,7 @@ func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.Encrypt
 	if err := checkContext(algorithm, in.EncryptionContext); err != nil {
 		return nil, err
 	}
-	blob, err := s.encrypt(ctx, k.key, algorithm, in.Plaintext, in.EncryptionContext)
+	blob, err := s.encrypt(ctx, call, k.key, algorithm, in.Plaintext, in.EncryptionContext)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 
 // TestEveryModelledError has each operation that is built answer each error that its
 // model lists, with the status of the model, and record it. What cannot be had is in
-// unreachable, with the reason: a gap is a failure.
+// unprovoked, with the reason: a gap is a failure.
 func TestEveryModelledError(t *testing.T) {
 	facts, err := model.Load("../../../models", "kms")
 	if err != nil {
@@ -30,9 +30,9 @@ func TestEveryModelledError(t *testing.T) {
 				if provoke == nil {
 					provoke = usual[code]
 				}
-				if why := cmp.Or(unreachable[operation][code], unreachable[""][code]); why != "" {
+				if why := cmp.Or(unprovoked[operation][code], unprovoked[""][code]); why != "" {
 					if provocations[operation][code] != nil {
-						t.Errorf("%s is provoked, and said to be unreachable: %s", code, why)
+						t.Errorf("%s is provoked, and said to be unprovoked: %s", code, why)
 					}
 					continue
 				}
@@ -296,9 +296,9 @@ const (
 	otherwiseNamed = "AWS was seen to answer TagException for one tag too many"
 )
 
-// unreachable are the errors that cannot be had, and why; those under "" in any
+// unprovoked are the errors that cannot be had, and why; those under "" in any
 // operation.
-var unreachable = map[string]map[string]string{
+var unprovoked = map[string]map[string]string{
 	"": {
 		"DependencyTimeoutException":                   "the key module has to be busy: TestModulesThatLackAbilities",
 		"KMSInternalException":                         "what fails unexpectedly is an InternalFailure",

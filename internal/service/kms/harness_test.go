@@ -86,6 +86,7 @@ type harness struct {
 	journal *recorder
 	// identity are the identity policies of callers, by ARN.
 	identity map[string]string
+	outside  *outsideKeys
 	log      *bytes.Buffer
 	// before, if set, runs in the pipeline before an operation does.
 	before func(call *authz.Call)
@@ -114,7 +115,13 @@ func newHarness(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	box, err := domain.Box(seal.LabelKeyStoreSecrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.outside = &outsideKeys{inner: ring}
 	h.config = Config{
+		ExternalKeys: h.outside, KeyStoreSecrets: box,
 		Store: h.store, Keyring: ring, Principals: known{}, Uses: h.journal, Clock: h.clock, Rand: rand.Reader,
 		Regions: []string{region, second}, MarkerKey: make(secret.Bytes, 32), GrantTokenKey: make(secret.Bytes, 32),
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),

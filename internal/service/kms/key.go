@@ -92,8 +92,12 @@ func (k *key) metadata() *api.KeyMetadata {
 	if k.Manager != "" {
 		m.KeyManager = k.Manager
 	}
-	if k.spec.family == symmetricKey && k.State != api.KeyStateCreating {
-		m.CurrentKeyMaterialId = k.current().ID
+	if k.State != api.KeyStateCreating {
+		m.CurrentKeyMaterialId = materialOf(k)
+	}
+	if k.Store != "" {
+		m.CustomKeyStoreId = k.Store
+		m.XksKeyConfiguration = &api.XksKeyConfigurationType{Id: k.ExternalKey}
 	}
 	if n := len(k.Materials); n > 0 && k.Materials[n-1].Import != nil && k.Materials[n-1].present() {
 		m.ExpirationModel, m.ValidTo = k.Materials[n-1].Import.ExpirationModel, k.Materials[n-1].Import.ValidTo

@@ -105,7 +105,15 @@ var samples = map[string]func(h *harness, keyID string) m{
 		h.work()
 		return m{"KeyId": id, "PrimaryRegion": second}
 	},
-	"UpdateAlias":          func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
+	"UpdateAlias":              func(_ *harness, keyID string) m { return m{"AliasName": "alias/sample", "TargetKeyId": keyID} },
+	"ConnectCustomKeyStore":    func(h *harness, _ string) m { return m{"CustomKeyStoreId": h.keyStore("s")} },
+	"CreateCustomKeyStore":     func(*harness, string) m { return sampleKeyStore("s") },
+	"DeleteCustomKeyStore":     func(h *harness, _ string) m { return m{"CustomKeyStoreId": h.keyStore("s")} },
+	"DescribeCustomKeyStores":  func(*harness, string) m { return m{} },
+	"DisconnectCustomKeyStore": func(h *harness, _ string) m { return m{"CustomKeyStoreId": h.connectedStore("s")} },
+	"UpdateCustomKeyStore": func(h *harness, _ string) m {
+		return m{"CustomKeyStoreId": h.keyStore("s"), "NewCustomKeyStoreName": "t"}
+	},
 	"UpdateKeyDescription": func(_ *harness, keyID string) m { return m{"KeyId": keyID, "Description": "new"} },
 }
 

@@ -44,6 +44,10 @@ type keyRecord struct {
 	Grants int `json:"grants,omitempty"`
 	// Manager is AWS for the keys that services have made; empty for a customer's.
 	Manager api.KeyManagerType `json:"manager,omitempty"`
+	// Store is the custom key store that the key is in, ExternalKey the id of the
+	// key behind the store's proxy (XksKeyId).
+	Store       string `json:"store,omitempty"`
+	ExternalKey string `json:"externalKey,omitempty"`
 }
 
 type tag struct {
@@ -72,7 +76,7 @@ type ownerRecord struct {
 type dueRecord struct {
 	At      time.Time `json:"at"`
 	Account string    `json:"account"`
-	Key     string    `json:"key"`
+	Key     string    `json:"key"` // or the key store
 	Task    dueTask   `json:"task"`
 	// Material is the id of the material that expires.
 	Material string `json:"material,omitempty"`
@@ -88,6 +92,7 @@ const (
 	finishReplica  dueTask = "finish-replica"
 	finishPrimary  dueTask = "finish-primary" // after UpdatePrimaryRegion
 	expireMaterial dueTask = "expire-material"
+	connectStore   dueTask = "connect-store"
 )
 
 func (d dueRecord) id() string {

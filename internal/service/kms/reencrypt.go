@@ -80,12 +80,12 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	if ignored {
 		return nil, dryRun(in.DryRun)
 	}
-	plaintext, err := s.decrypt(ctx, k.key, sourceAlgorithm, in.CiphertextBlob, in.SourceEncryptionContext)
+	plaintext, err := s.decrypt(ctx, call, k.key, sourceAlgorithm, in.CiphertextBlob, in.SourceEncryptionContext)
 	if err != nil {
 		return nil, err
 	}
 	defer plaintext.Wipe()
-	blob, err := s.encrypt(ctx, destination.key, destinationAlgorithm, plaintext, in.DestinationEncryptionContext)
+	blob, err := s.encrypt(ctx, call, destination.key, destinationAlgorithm, plaintext, in.DestinationEncryptionContext)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,8 @@ func (s *Service) find(ctx context.Context, call *authz.Call, id string, forms n
 		return found{}, err
 	}
 	call.Audit.Resource(k.Account, keyResource, k.ARN)
-	return found{k, ref.alias}, nil
+	k, err = s.asItStands(ctx, k)
+	return found{k, ref.alias}, err
 }
 
 // keyResource is the type of a key in audit records.

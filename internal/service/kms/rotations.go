@@ -22,6 +22,9 @@ func (s *Service) GetKeyRotationStatus(ctx context.Context, call *authz.Call, in
 	if refused := k.admits(viewingRotation); refused != nil {
 		return nil, refused
 	}
+	if k.Store != "" {
+		return nil, errStoreRotation
+	}
 	out := &api.GetKeyRotationStatusOutput{KeyId: k.ARN, OnDemandRotationStartDate: k.Rotation.OnDemand}
 	// A key that is to be deleted hides its schedule; cancelling shows it again. Of
 	// AWS managed keys, which are rotated every year, AWS answers false all the same.
@@ -32,6 +35,10 @@ func (s *Service) GetKeyRotationStatus(ctx context.Context, call *authz.Call, in
 	}
 	return out, nil
 }
+
+// errStoreRotation is the answer to questions about the rotation of a key whose
+// material is not ours to rotate.
+var errStoreRotation = api.UnsupportedOperationException("")
 
 // ListKeyRotations lists the rotations of a key that were made, and if asked all
 // its materials, the oldest first.
@@ -45,6 +52,9 @@ func (s *Service) ListKeyRotations(ctx context.Context, call *authz.Call, in *ap
 	}
 	if refused := k.admits(viewingRotation); refused != nil {
 		return nil, refused
+	}
+	if k.Store != "" {
+		return nil, errStoreRotation
 	}
 	all := in.IncludeKeyMaterial == api.IncludeKeyMaterialAllKeyMaterial
 	if all && k.spec.family != symmetricKey {

@@ -53,6 +53,11 @@ type Config struct {
 	// Actions are the actions that exist, for remarks on new key policies; if nil,
 	// nothing is said about actions.
 	Actions []string
+	// ExternalKeys asks the proxies of external key stores; if nil, none can be made.
+	ExternalKeys ExternalKeys
+	// KeyStoreSecrets keeps the secrets of their credentials; must be set if
+	// ExternalKeys is.
+	KeyStoreSecrets Sealer
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
@@ -77,13 +82,14 @@ type Service struct {
 	api.Unimplemented
 	Config
 
-	keys     *store.Cache[keyRecord, *key]
-	aliases  *store.Cache[aliasRecord, aliasRecord]
-	owners   *store.Cache[ownerRecord, string] // the account of a key id
-	grants   *grantCache
-	throttle throttle
-	due      chan struct{} // wakes the worker when something falls due earlier
-	stop     []func()
+	keys      *store.Cache[keyRecord, *key]
+	aliases   *store.Cache[aliasRecord, aliasRecord]
+	owners    *store.Cache[ownerRecord, string] // the account of a key id
+	grants    *grantCache
+	keyStores *store.Cache[keyStoreRecord, *keyStore]
+	throttle  throttle
+	due       chan struct{} // wakes the worker when something falls due earlier
+	stop      []func()
 }
 
 var _ api.Handler = (*Service)(nil)
@@ -91,7 +97,10 @@ var _ api.Handler = (*Service)(nil)
 // signingName is the service part of a credential scope.
 const signingName = "kms"
 
-const defaultCachedKeys = 100_000
+const (
+	defaultCachedKeys = 100_000
+	cachedKeyStores   = 10_000
+)
 
 // New returns the service over what cfg hands in. Close releases it.
 func New(cfg Config) *Service {
@@ -99,16 +108,17 @@ func New(cfg Config) *Service {
 		cfg.CachedKeys = defaultCachedKeys
 	}
 	s := &Service{
-		Config:   cfg,
-		keys:     store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
-		aliases:  store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
-		owners:   store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
-		grants:   newGrantCache(),
-		throttle: throttle{limits: cfg.Limits, log: cfg.Log, clock: cfg.Clock},
-		due:      make(chan struct{}, 1),
+		Config:    cfg,
+		keys:      store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
+		aliases:   store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
+		owners:    store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
+		grants:    newGrantCache(),
+		keyStores: store.NewCache(cfg.Store, keyStoreRecords, cachedKeyStores, cachedKeyStore),
+		throttle:  throttle{limits: cfg.Limits, log: cfg.Log, clock: cfg.Clock},
+		due:       make(chan struct{}, 1),
 	}
 	s.stop = append(s.stop,
-		s.keys.Close, s.aliases.Close, s.owners.Close,
+		s.keys.Close, s.aliases.Close, s.owners.Close, s.keyStores.Close,
 		// A key that changed may have lost material, which is then held nowhere.
 		cfg.Store.Watch(keyCollection, func(c store.Change) { s.Keyring.Forget(c.ID) }),
 		cfg.Store.Watch(dueCollection, func(store.Change) { s.nudge() }),

@@ -174,6 +174,8 @@ func (k *key) admits(g group) *awserr.Error {
 		return api.DisabledException(k.ARN + " is disabled.")
 	case known && r == unsupported:
 		return api.UnsupportedOperationException("")
+	case g == cryptographic && k.State == api.KeyStateUnavailable && k.Store != "":
+		return api.KMSInvalidStateException(notConnected)
 	case g == cancellingDel && known:
 		return api.KMSInvalidStateException(k.ARN + " is not pending deletion.")
 	default:

@@ -11,7 +11,8 @@ import (
 )
 
 // Run does what falls due until ctx ends: it deletes keys whose waiting period is
-// over and material that has expired, rotates material and finishes what multi-Region operations began. What is to be done stands in the store, so nothing is forgotten over a
+// over and material that has expired, rotates material, connects key stores and
+// finishes what multi-Region operations began. What is to be done stands in the store, so nothing is forgotten over a
 // restart, and each task checks the key again inside its commit, so that nothing
 // is done twice or after it was cancelled.
 //
@@ -93,6 +94,9 @@ type job func(tx *store.Tx, k *key) error
 func (s *Service) do(ctx context.Context, region string, due dueRecord) error {
 	if due.Task == deleteGrants {
 		return s.removeGrants(ctx, region, due)
+	}
+	if due.Task == connectStore {
+		return s.connect(ctx, region, due)
 	}
 	run, err := s.prepare(ctx, region, due)
 	if err != nil {
@@ -182,6 +186,9 @@ func removeKey(tx *store.Tx, k *key) error {
 		}
 	}
 	if err := orphanGrants(tx, k); err != nil {
+		return err
+	}
+	if err := freeExternalKey(tx, k); err != nil {
 		return err
 	}
 	if err := ownerRecords.Delete(tx, regionScope(k.Region), k.ID); err != nil {
