@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
-	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail"},
+	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail", "internal/service/xksproxy"},
 	{"internal/server"},
 	{"cmd/strongroom", "strongroomtest"},
 }
