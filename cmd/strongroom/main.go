@@ -110,6 +110,7 @@ type commands struct {
 	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
 	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
+	XKS     xksCmd     `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
 }
 

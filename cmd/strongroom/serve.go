@@ -28,6 +28,16 @@ type serveCmd struct {
 	Limits           []string `setting:"" sep:"," placeholder:"A,B" help:"Quotas and request rates of accounts: aws for AWS's own, NAME=N, or ACCOUNT/NAME=N, where N may be off. Default: none but AWS's quotas per key."`
 	AttestationRoots string   `setting:"" placeholder:"FILE" help:"The roots that attestation documents (Recipient) are trusted by, PEM. AWS publishes its own. Default: none, and such requests are refused."`
 
+	XKSListen     string   `setting:"" name:"xks-listen" placeholder:"ADDR" help:"The address and port on which to offer keys as external key stores, over TLS."`
+	XKSTLSCert    string   `setting:"" name:"xks-tls-cert" placeholder:"FILE" help:"The certificate for that, and its chain, PEM."`
+	XKSTLSKey     string   `setting:"" name:"xks-tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	XKSClientCA   string   `setting:"" name:"xks-client-ca" placeholder:"FILE" help:"Answer only callers with a certificate of these authorities, PEM."`
+	XKSClientName []string `setting:"" name:"xks-client-name" sep:"," placeholder:"A,B" help:"The names that such a certificate may have, as cks.kms.eu-west-1.amazonaws.com."`
+	XKSRoute      []string `setting:"" name:"xks-route" sep:"," placeholder:"NAME=HOST:PORT" help:"Where the proxy of an external key store is, by its host's name or the name of a VPC endpoint service. Others must be at public addresses."`
+	XKSCA         string   `setting:"" name:"xks-ca" placeholder:"FILE" help:"Authorities to trust for such proxies beside the system's, PEM."`
+	XKSCert       string   `setting:"" name:"xks-cert" placeholder:"FILE" help:"The certificate to show to a proxy that asks for one, PEM."`
+	XKSKey        string   `setting:"" name:"xks-key" placeholder:"FILE" help:"Its private key, PEM."`
+
 	Dev          bool `setting:"" help:"Let the credentials test/test be the account's root, and open the dev endpoints. For development and tests only."`
 	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
 	InsecureHTTP bool `setting:"" name:"insecure-http" help:"Speak plain HTTP beyond loopback."`
@@ -121,6 +131,8 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Store: c.Store,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Limits: c.Limits, AttestationRoots: c.AttestationRoots,
+		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
+		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
 		AuditShip: c.AuditShip,
 		Log:       log,

@@ -50,6 +50,7 @@ func (s *Server) handler() http.Handler {
 		"GET /v1/audit/export":  s.parseExport,
 		"GET /v1/audit/report":  s.parseKeyReport,
 		"POST /v1/audit/verify": s.parseVerify,
+		"POST /v1/xks":          s.parseXKS,
 	}
 	if s.cfg.Buckets != nil {
 		routes["PUT /v1/trail/buckets"] = s.parsePutBucket

@@ -30,6 +30,7 @@ import (
 	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/keyring/software"
+	"github.com/strongroom/strongroom/internal/keyring/xks"
 	"github.com/strongroom/strongroom/internal/oidc"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
@@ -38,6 +39,7 @@ import (
 	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/service/sts"
 	trailservice "github.com/strongroom/strongroom/internal/service/trail"
+	"github.com/strongroom/strongroom/internal/service/xksproxy"
 	"github.com/strongroom/strongroom/internal/ship"
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -62,6 +64,18 @@ type Config struct {
 	// reads them; Stdout is what "stdout" is among them, and must be set then.
 	AuditShip []string
 	Stdout    io.Writer
+	// XKSListen is where keys are offered as external key stores; empty for not at
+	// all. It speaks TLS with XKSTLSCert and XKSTLSKey. XKSClientCA, if set, makes
+	// callers show a certificate of its authorities; XKSClientNames are the names
+	// that it may have, any if there are none.
+	XKSListen, XKSTLSCert, XKSTLSKey, XKSClientCA string
+	XKSClientNames                                []string
+	// XKSRoutes say where the proxies of external key stores are, NAME=HOST:PORT
+	// with the name of a host or of a VPC endpoint service. XKSCA has authorities
+	// that their certificates are verified with beside the system's; XKSCert and
+	// XKSKey are what they are shown when they ask.
+	XKSRoutes              []string
+	XKSCA, XKSCert, XKSKey string
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -82,6 +96,9 @@ type Server struct {
 	trail    *trailservice.Service
 	delivery *delivery.Service
 	ship     *ship.Service
+	xks      *xksproxy.Service
+	xksTo    *xks.Client
+	xksFront *xksFront
 	clock    *clock.Shifted
 	front    *front.Server
 	admin    *admin.Server
@@ -244,7 +261,15 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	storeSecrets, err := s.domain.Box(seal.LabelKeyStoreSecrets)
+	if err != nil {
+		return nil, err
+	}
+	if s.xksTo, err = s.cfg.xksClient(ring); err != nil {
+		return nil, err
+	}
 	s.kms = kms.New(kms.Config{
+		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets,
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Actions: actions, Log: s.cfg.Log,
@@ -260,6 +285,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Store: s.store, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, MarkerKey: markers, Deliveries: s.delivery,
 		Records: s.records, Tokens: lookups,
 	})
+	if s.xks, err = s.openXKS(ring); err != nil {
+		return nil, err
+	}
 	cfg := gateway.Config{
 		Services: []*operation.Service{
 			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Store: s.store, Verifier: issuers})),
@@ -288,7 +316,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 
 // reset empties a dev server.
 func (s *Server) reset(ctx context.Context) error {
-	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx), s.delivery.Reset(ctx))
+	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx), s.delivery.Reset(ctx), s.xks.Reset(ctx))
 }
 
 // machineClock judges signatures, also where the deployment's clock was moved.
@@ -312,6 +340,9 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if s.admin, err = s.listenAdmin(); err != nil {
+		return err
+	}
+	if err := s.serveXKS(); err != nil {
 		return err
 	}
 	if err := s.store.Ready(background); err != nil {
@@ -404,7 +435,7 @@ func (s *Server) Wait() error {
 // what is still under way is cut off; what was acknowledged is durable all the
 // same.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.front.Shutdown(ctx)
+	err := errors.Join(s.front.Shutdown(ctx), s.xksFront.shutdown(ctx))
 	if adminErr := s.admin.Shutdown(ctx); err == nil {
 		err = adminErr
 	}
@@ -430,6 +461,12 @@ func (s *Server) close() error {
 	}
 	if s.kms != nil {
 		s.kms.Close()
+	}
+	if s.xks != nil {
+		s.xks.Close()
+	}
+	if s.xksTo != nil {
+		s.xksTo.Close()
 	}
 	if s.iam != nil {
 		s.iam.Close()

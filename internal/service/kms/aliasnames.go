@@ -34,6 +34,11 @@ func (s *Service) aliasNames(ctx context.Context, k *key) ([]string, error) {
 
 // renew writes a key as it is, in the commit that changes its aliases: policies can
 // ask for them, so that whatever was decided upon the key before is decided again.
+// It reads the record: k may show a state that its key store gives it.
 func renew(tx *store.Tx, k *key) error {
-	return keyRecords.Put(tx, scope(k.Account, k.Region), k.ID, k.keyRecord)
+	now, err := unchanged(tx, k)
+	if err != nil {
+		return err
+	}
+	return keyRecords.Put(tx, scope(k.Account, k.Region), k.ID, now.keyRecord)
 }

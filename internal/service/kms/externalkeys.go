@@ -187,7 +187,7 @@ func (s *Service) asItStands(ctx context.Context, k *key) (*key, error) {
 	if ks.State == api.ConnectionStateTypeConnected {
 		return k, nil
 	}
-	unavailable := *k
+	unavailable := &key{keyRecord: k.keyRecord, ARN: k.ARN, Version: k.Version, policy: k.policy, spec: k.spec, older: k.older}
 	unavailable.State = api.KeyStateUnavailable
-	return &unavailable, nil
+	return unavailable, nil
 }

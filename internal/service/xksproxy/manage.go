@@ -326,3 +326,20 @@ func (r *storeRecord) describe() Description {
 		Keys: r.Keys, Rules: r.Rules, Killed: r.Killed, Credentials: r.Credentials,
 	}
 }
+
+// Reset deletes every store. Only dev servers offer it.
+func (s *Service) Reset(ctx context.Context) error {
+	list, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if _, err := s.Kill(ctx, d.Name); err != nil {
+			return err
+		}
+		if err := s.Delete(ctx, d.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
