@@ -95,7 +95,6 @@ func (s *Service) connect(ctx context.Context, region string, due dueRecord) err
 		}
 		record.State, record.Failure, record.Asked = api.ConnectionStateTypeConnected, "", nil
 		if failed != nil {
-			s.Log.Warn("an external key store could not be connected", "store", record.ID, "error", failed)
 			record.State, record.Failure = api.ConnectionStateTypeFailed, connectionError(failed)
 		}
 		return putKeyStore(tx, &record)

@@ -2,6 +2,8 @@ package kms
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	api "github.com/strongroom/strongroom/api/kms"
@@ -187,7 +189,17 @@ func (s *Service) health(ctx context.Context, r *keyStoreRecord, m xksapi.Metada
 	}
 	h, err := s.ExternalKeys.Health(ctx, &at, m)
 	if err == nil && !h.Serves() {
-		err = xks.ErrUnreachable
+		err = fmt.Errorf("%w: none of its key managers serves", xks.ErrUnreachable)
+	}
+	if err != nil {
+		// The answer to the caller has AWS's words; who runs this server wants to
+		// know what it was, and what the proxy says of it.
+		said := ""
+		var refused *xksapi.Error
+		if errors.As(err, &refused) {
+			said = refused.Message
+		}
+		s.Log.Warn("the proxy of an external key store does not serve", "store", r.Name, "host", r.Proxy.Host, "for", m.Operation, "error", err, "proxySays", said)
 	}
 	return err
 }
