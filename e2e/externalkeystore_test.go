@@ -360,6 +360,19 @@ func TestOwnKeysTheWholeWay(t *testing.T) {
 	}
 	_, err = o.kms.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: ownContext})
 	wantWords(t, err, "KMSInvalidStateException", "AWS KMS cannot communicate with the external key store proxy.")
+
+	secrets := []canary{
+		{"the first credential", []byte(o.credential.SecretAccessKey)}, {"the second credential", []byte(second.Credential.SecretAccessKey)},
+		{"a plaintext", []byte("attack at dawn")},
+	}
+	for _, s := range []*binary.Server{o.here, o.there} {
+		searchFolder(t, s.Data, secrets)
+		for _, c := range secrets {
+			if how := c.findIn([]byte(s.Output())); how != "" {
+				t.Errorf("%s is in a server's log (%s)", c.name, how)
+			}
+		}
+	}
 }
 
 // recordsAgree finds every decryption here in the trail there, under one request id,
