@@ -65,6 +65,7 @@ type stand struct {
 	target Target
 
 	mu    sync.Mutex
+	tls   *tls.Config // the proxy's side of TLS, if it is not the usual one
 	kept  map[string]kept
 	paths []string
 	// answer, if set, answers in the proxy's place.
@@ -83,6 +84,11 @@ func newStand(t *testing.T) *stand {
 	s := &stand{t: t, clock: clock.NewFake(now), kept: map[string]kept{}}
 	s.proxy = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.proxy.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.proxy.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.tls, nil
+	}}
 	s.proxy.StartTLS()
 	t.Cleanup(s.proxy.Close)
 	roots := x509.NewCertPool()
@@ -387,10 +393,15 @@ func TestTLSIsVerified(t *testing.T) {
 	s.config.Roots = x509.NewCertPool()
 	want("an authority that is not trusted", ErrTLS)
 	s.config.Roots = trusted
-	s.proxy.TLS.MaxVersion = tls.VersionTLS11
+	serving := func(c *tls.Config) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.Certificates = s.proxy.TLS.Certificates
+		s.tls = c
+	}
+	serving(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	want("TLS 1.1", ErrTLS)
-	s.proxy.TLS.MaxVersion = 0
-	s.proxy.TLS.ClientAuth = tls.RequireAnyClientCert
+	serving(&tls.Config{ClientAuth: tls.RequireAnyClientCert})
 	want("no client certificate", ErrTLS)
 	s.config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &s.proxy.TLS.Certificates[0], nil }
 	s.renew()
