@@ -37,7 +37,7 @@ const (
 type m = map[string]any
 
 type harness struct {
-	t       *testing.T
+	t       testing.TB
 	clock   *clock.Fake
 	service *Service
 	journal *recorder
@@ -54,7 +54,7 @@ type harness struct {
 	inside func()
 }
 
-func newHarness(t *testing.T) *harness {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	h := &harness{t: t, clock: clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), journal: &recorder{}, keys: map[string]keyring.KeyRef{}, off: map[string]bool{}}
 	records := storetest.OpenConfig(t, store.Config{
@@ -90,7 +90,7 @@ func newHarness(t *testing.T) *harness {
 }
 
 // withStore makes the store "pay" that offers keyA to alice's account.
-func withStore(t *testing.T) *harness {
+func withStore(t testing.TB) *harness {
 	t.Helper()
 	h := newHarness(t)
 	h.name = "pay"
@@ -152,7 +152,7 @@ func (r *recorder) Frame(records [][]byte) (uint64, []byte, error) {
 	return r.seq, []byte{1}, nil
 }
 
-func (r *recorder) taken(t *testing.T) []m {
+func (r *recorder) taken(t testing.TB) []m {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
