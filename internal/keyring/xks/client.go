@@ -200,6 +200,9 @@ func (c *Client) post(ctx context.Context, at *Endpoint, path string, body []byt
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "strongroom")
+	// Not sent: it tells the transport that a request may be made again on another
+	// connection, when the proxy has closed one that was idle.
+	req.Header["X-Idempotency-Key"] = []string{}
 	sign(req, body, at, c.cfg.Clock.Now())
 	// Not http.Client: it would follow redirects.
 	resp, err := transport.RoundTrip(req)

@@ -329,6 +329,27 @@ func TestRefusalsAndAnswersThatAreNone(t *testing.T) {
 	}
 }
 
+// TestAConnectionThatWasClosed: one that was used before is no reason to fail.
+func TestAConnectionThatWasClosed(t *testing.T) {
+	s := newStand(t)
+	if _, err := s.encrypt("hello"); err != nil {
+		t.Fatal(err)
+	}
+	s.answer = func(_ http.ResponseWriter, r *http.Request, _ []byte) {
+		s.answer = nil // with s.mu held
+		if r.Header["X-Idempotency-Key"] != nil {
+			t.Error("a header that is not for the proxy")
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if _, err := s.encrypt("hello"); err != nil {
+		t.Error(err)
+	}
+	if n := s.dials.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // TestSlowProxy answers after 300 ms by the injected clock.
 func TestSlowProxy(t *testing.T) {
 	s := newStand(t)
