@@ -120,7 +120,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	// The port first: a start that cannot have it leaves no folder behind.
-	listener, err := listen(cfg.Listen)
+	listener, err := listen("--listen", cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -131,14 +131,14 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-func listen(address string) (net.Listener, error) {
+func listen(flag, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, problem("the address "+address+" is taken by another program",
-			"Stop that program, or choose another port; --listen 127.0.0.1:0 takes a free one.", nil)
+			"Stop that program, or choose another port; "+flag+" 127.0.0.1:0 takes a free one.", nil)
 	case err != nil:
-		return nil, problem("cannot listen on "+address, "Choose an address of this machine with --listen.", err)
+		return nil, problem("cannot listen on "+address, "Choose an address of this machine with "+flag+".", err)
 	}
 	return l, nil
 }
@@ -339,11 +339,11 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	if s.admin, err = s.listenAdmin(); err != nil {
-		return err
-	}
 	if err := s.serveXKS(); err != nil {
 		return err
+	}
+	if s.admin, err = s.listenAdmin(); err != nil {
+		return errors.Join(err, s.xksFront.shutdown(background))
 	}
 	if err := s.store.Ready(background); err != nil {
 		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)

@@ -167,7 +167,7 @@ func (s *Server) serveXKS() error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(s.cfg.XKSListen)
+	listener, err := listen("--xks-listen", s.cfg.XKSListen)
 	if err != nil {
 		return err
 	}

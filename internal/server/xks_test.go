@@ -13,9 +13,11 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +154,30 @@ func TestXKSListener(t *testing.T) {
 	}
 	if status, err := get([]string{"cks.kms.us-east-1.amazonaws.com"}, true); err == nil {
 		t.Errorf("with another name: %d", status)
+	}
+}
+
+func TestXKSAddressTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := xksConfig(t)
+	cert, key := selfSigned(t, "proxy.example.com")
+	cfg.XKSListen, cfg.XKSTLSCert, cfg.XKSTLSKey = taken.Addr().String(), cert, key
+	var refused *Problem
+	if _, err := Start(t.Context(), cfg); !errors.As(err, &refused) || !strings.Contains(refused.Hint(), "--xks-listen") {
+		t.Errorf("%v", err)
+	}
+	// What was opened is closed: the folder can be had again.
+	cfg.XKSListen = "127.0.0.1:0"
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 
