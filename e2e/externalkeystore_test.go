@@ -43,9 +43,14 @@ func newOwnKeys(t testing.TB) *ownKeys {
 	o.there = start(t, "--account", "111122223333", "--regions", "eu-west-1",
 		"--xks-listen", "127.0.0.1:0", "--xks-tls-cert", cert, "--xks-tls-key", key,
 		"--xks-client-ca", clients.File(), "--xks-client-name", "cks.kms.us-east-1.amazonaws.com")
-	found := regexp.MustCompile(`offered as external key stores" address=(\S+)`).FindStringSubmatch(o.there.Output())
-	if found == nil {
-		t.Fatalf("the server does not say where it offers keys:\n%s", o.there.Output())
+	// It is said on stderr, which may be read after the ready line on stdout.
+	var found []string
+	err := binary.Until("a line that says where keys are offered", time.Minute, func() (bool, error) {
+		found = offeredAt.FindStringSubmatch(o.there.Output())
+		return found != nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	cert, key = clients.issue("cks.kms.us-east-1.amazonaws.com")
 	o.here = start(t, "--xks-route", proxyHost+"="+found[1]+",nobody.example.com=127.0.0.1:1,wrong.example.com="+found[1],
@@ -56,6 +61,8 @@ func newOwnKeys(t testing.TB) *ownKeys {
 	o.path, o.credential = reply.Stores[0].Path, *reply.Credential
 	return o
 }
+
+var offeredAt = regexp.MustCompile(`offered as external key stores" address=(\S+)\n`)
 
 type xksReply struct {
 	Stores []struct {
