@@ -30,10 +30,20 @@ const (
 	recordOverhead = 4
 )
 
+// What HKDF-Expand hashes for its first block.
+var (
+	infoBody  = []byte(labelBody + "\x01")
+	infoSalts = []byte(labelSalts + "\x01")
+)
+
 // frameKeys are what one frame's body and commitments are made with.
 type frameKeys struct {
 	body  cipher.AEAD
 	salts hash.Hash // HMAC-SHA-256 under the seed
+
+	// Room for salt, which would otherwise be allocated for each record.
+	index [4]byte
+	sum   Hash
 }
 
 func deriveFrameKeys(journalKey secret.Bytes, salt *Hash) (*frameKeys, error) {
@@ -41,17 +51,17 @@ func deriveFrameKeys(journalKey secret.Bytes, salt *Hash) (*frameKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: derive a frame's keys: %w", err)
 	}
-	bodyKey, err := hkdf.Expand(sha256.New, prk, labelBody, keySize)
-	if err != nil {
-		return nil, fmt.Errorf("journal: derive a frame's body key: %w", err)
-	}
-	seed, err := hkdf.Expand(sha256.New, prk, labelSalts, sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("journal: derive a frame's salts: %w", err)
-	}
 	defer clear(prk)
-	defer clear(bodyKey)
-	defer clear(seed)
+	// Both keys are one block of HKDF-Expand long, T(1) = HMAC(PRK, info ‖ 0x01)
+	// (RFC 5869 §2.3); hkdf.Expand would set up an HMAC for each.
+	var room [2 * sha256.Size]byte
+	defer clear(room[:])
+	h := hmac.New(sha256.New, prk)
+	h.Write(infoBody)
+	bodyKey := h.Sum(room[:0])
+	h.Reset()
+	h.Write(infoSalts)
+	seed := h.Sum(room[sha256.Size:sha256.Size])
 	block, err := aes.NewCipher(bodyKey)
 	if err != nil {
 		return nil, fmt.Errorf("journal: a frame's cipher: %w", err)
@@ -64,13 +74,12 @@ func deriveFrameKeys(journalKey secret.Bytes, salt *Hash) (*frameKeys, error) {
 }
 
 // salt returns the salt of the commitment to record index.
-func (k *frameKeys) salt(index int) (salt Hash) {
-	var i [4]byte
-	binary.BigEndian.PutUint32(i[:], uint32(index))
+func (k *frameKeys) salt(index int) Hash {
+	binary.BigEndian.PutUint32(k.index[:], uint32(index))
 	k.salts.Reset()
-	k.salts.Write(i[:])
-	k.salts.Sum(salt[:0])
-	return salt
+	k.salts.Write(k.index[:])
+	k.salts.Sum(k.sum[:0])
+	return k.sum
 }
 
 // leaves returns the commitments to records, in dst's memory if it is enough.

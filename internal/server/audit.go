@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/strongroom/strongroom/internal/admin"
@@ -76,8 +77,20 @@ func journalSigner(domain *seal.Domain) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
+// journalKey returns what knows the journal keys of all versions. It remembers
+// them: a reader asks for each frame.
 func journalKey(domain *seal.Domain) func(version uint32) (secret.Bytes, error) {
-	return func(version uint32) (secret.Bytes, error) { return domain.Derive(version, seal.LabelJournalSealing) }
+	var known sync.Map // version → secret.Bytes
+	return func(version uint32) (secret.Bytes, error) {
+		if key, ok := known.Load(version); ok {
+			return key.(secret.Bytes), nil
+		}
+		key, err := domain.Derive(version, seal.LabelJournalSealing)
+		if err == nil {
+			known.Store(version, key)
+		}
+		return key, err
+	}
 }
 
 // followEvery is how often a follower looks for new frames.
