@@ -13,6 +13,9 @@ import (
 // usualRecord is a little more than what most records need, in bytes.
 const usualRecord = 2048
 
+// usualParameters is a little more than what most requests' parameters need.
+const usualParameters = 384
+
 // recordBuffers hold records until the store has copied them.
 var recordBuffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, usualRecord)
@@ -90,7 +93,7 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		}
 	}
 	if p.in != nil {
-		r.RequestParameters = p.row.AuditRequest(nil, p.in)
+		r.RequestParameters = p.row.AuditRequest(make([]byte, 0, usualParameters), p.in)
 	}
 	if refusal != nil {
 		r.ErrorCode, r.ErrorMessage = wire.ErrorCode(p.service.Protocol, refusal), refusal.Message
