@@ -106,11 +106,20 @@ func (c *Call) Authorized() bool { return c.authorized }
 // it went into the commit of its effect.
 func (c *Call) Recorded() bool { return c.recorded }
 
+// Home returns the account whose trail has the call's own record: the caller's. A web
+// identity has none; then it is that of the resource that it asks for.
+func (c *Call) Home() string {
+	if c.Principal.Account == "" && len(c.Audit.Resources) > 0 {
+		return c.Audit.Resources[0].Account
+	}
+	return c.Principal.Account
+}
+
 // Shows reports whether the call's records may tell of a resource of account: of
 // another account's only when the caller was allowed all that it asked for, since
 // else they would tell whether the resource is there.
 func (c *Call) Shows(account string) bool {
-	return account == c.Principal.Account || c.authorized && !c.refused
+	return account == c.Home() || c.authorized && !c.refused
 }
 
 // Owners returns the other accounts whose resources the call is about, and whose
@@ -119,7 +128,7 @@ func (c *Call) Owners() []string {
 	var owners []string
 	for i := range c.Audit.Resources {
 		account := c.Audit.Resources[i].Account
-		if account != c.Principal.Account && c.Shows(account) && !slices.Contains(owners, account) {
+		if account != c.Home() && c.Shows(account) && !slices.Contains(owners, account) {
 			owners = append(owners, account)
 		}
 	}

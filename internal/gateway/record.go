@@ -77,7 +77,7 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		EventID:            journal.NewUUID(p.eventID),
 		ReadOnly:           p.row.ReadOnly,
 		EventType:          journal.AwsApiCall,
-		RecipientAccountID: call.Principal.Account,
+		RecipientAccountID: call.Home(),
 	}
 	if call.SourceIP.IsValid() {
 		r.SourceIPAddress = call.SourceIP.String()
@@ -100,9 +100,6 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 	} else {
 		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
-	}
-	if r.RecipientAccountID == "" && len(call.Audit.Resources) > 0 {
-		r.RecipientAccountID = call.Audit.Resources[0].Account // a web identity has none of its own
 	}
 	for _, resource := range call.Audit.Resources {
 		if call.Shows(resource.Account) {
