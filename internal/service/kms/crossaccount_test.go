@@ -21,7 +21,10 @@ var across = []string{
 }
 
 // keyless are the operations that name no key of another account.
-var keyless = []string{"CreateKey", "DeleteAlias", "GenerateRandom", "ListKeys", "ListRetirableGrants"}
+var keyless = []string{
+	"CreateKey", "DeleteAlias", "GenerateRandom", "ListKeys", "ListRetirableGrants", "CreateCustomKeyStore", "UpdateCustomKeyStore",
+	"DeleteCustomKeyStore", "DescribeCustomKeyStores", "ConnectCustomKeyStore", "DisconnectCustomKeyStore",
+}
 
 // absentAlias is as long as the alias of the key that is there.
 const thereAlias, absentAlias = "alias/there", "alias/other"

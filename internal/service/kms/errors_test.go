@@ -11,7 +11,9 @@ import (
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/apigen/model"
+	"github.com/strongroom/strongroom/internal/keyring/xks"
 	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/xksapi"
 )
 
 // TestEveryModelledError has each operation that is built answer each error that its
@@ -24,7 +26,6 @@ func TestEveryModelledError(t *testing.T) {
 	}
 	for _, operation := range built(t) {
 		t.Run(operation, func(t *testing.T) {
-			h := newHarness(t)
 			for _, code := range facts.Operations[operation].Errors {
 				provoke := provocations[operation][code]
 				if provoke == nil {
@@ -44,7 +45,7 @@ func TestEveryModelledError(t *testing.T) {
 				if e := facts.Shapes[code].Error; e != nil && e.Status != 0 {
 					status = e.Status
 				}
-				h.provoked(operation, code, status, provoke)
+				newHarness(t).provoked(operation, code, status, provoke)
 			}
 		})
 	}
@@ -67,7 +68,6 @@ func (h *harness) provoked(operation, code string, status int, provoke provocati
 	h.t.Helper()
 	id, arn := h.keyID()
 	alias := "alias/sample"
-	h.send(root, "DeleteAlias", m{"AliasName": alias}) // of the case before
 	h.ok(root, "CreateAlias", m{"AliasName": alias, "TargetKeyId": id})
 	p := &provoked{operation: operation, in: samples[operation](h, id), member: "KeyId", id: id, arn: arn}
 	switch operation {
@@ -150,22 +150,30 @@ func fullKey(h *harness, p *provoked) string {
 	return "*"
 }
 
+// noMoreKeys lets the account have no keys beside those that it has.
+func noMoreKeys(h *harness, _ *provoked) string {
+	h.config.Limits = mustLimits(h.t, account+"/keys=0")
+	h.restart()
+	return "*"
+}
+
 // usual are the provocations that do for most operations.
 var usual = map[string]provocation{
 	"NotFoundException": func(_ *harness, p *provoked) string {
 		p.in[p.member] = absentKey
 		return "Key 'arn:aws:kms:us-east-1:" + account + ":key/" + absentKey + "' does not exist"
 	},
-	"InvalidArnException":        func(_ *harness, p *provoked) string { p.in[p.member] = "alias/sample"; return noAliases },
-	"DisabledException":          state(api.KeyStateDisabled),
-	"KMSInvalidStateException":   state(api.KeyStatePendingDeletion),
-	"InvalidKeyUsageException":   unused(anHMACKey),
-	"DryRunOperationException":   set(dryRunMessage, m{"DryRun": true}),
-	"InvalidGrantTokenException": set("", m{"GrantTokens": []string{"x"}}),
-	"InvalidMarkerException":     set("", m{"Marker": "x"}),
-	"InvalidCiphertextException": set("", m{"CiphertextBlob": b64([]byte("x"))}),
-	"TagException":               set("Tags beginning with aws: are reserved", m{"Tags": badTags}),
-	"InvalidGrantIdException":    set("A grant ID has 64 hexadecimal digits.", m{"GrantId": "x"}),
+	"InvalidArnException":             func(_ *harness, p *provoked) string { p.in[p.member] = "alias/sample"; return noAliases },
+	"DisabledException":               state(api.KeyStateDisabled),
+	"KMSInvalidStateException":        state(api.KeyStatePendingDeletion),
+	"InvalidKeyUsageException":        unused(anHMACKey),
+	"DryRunOperationException":        set(dryRunMessage, m{"DryRun": true}),
+	"InvalidGrantTokenException":      set("", m{"GrantTokens": []string{"x"}}),
+	"InvalidMarkerException":          set("", m{"Marker": "x"}),
+	"InvalidCiphertextException":      set("", m{"CiphertextBlob": b64([]byte("x"))}),
+	"TagException":                    set("Tags beginning with aws: are reserved", m{"Tags": badTags}),
+	"CustomKeyStoreNotFoundException": set("Custom key store "+absentStore+" does not exist.", m{"CustomKeyStoreId": absentStore}),
+	"InvalidGrantIdException":         set("A grant ID has 64 hexadecimal digits.", m{"GrantId": "x"}),
 	"MalformedPolicyDocumentException": set("The new key policy will not allow you to update the key policy in the future.",
 		m{"Policy": jsonText(m{"Version": "2012-10-17", "Statement": []m{allow(userARN, "kms:DescribeKey", nil)}})}),
 }
@@ -181,13 +189,40 @@ var provocations = map[string]map[string]provocation{
 		"InvalidAliasNameException": set("", m{"AliasName": "alias/"}),
 		"LimitExceededException":    fullKey,
 	},
+	"ConnectCustomKeyStore": {"CustomKeyStoreInvalidStateException": func(h *harness, p *provoked) string {
+		h.outside.failing(xks.ErrUnreachable)
+		return storeIs("FAILED", "ConnectCustomKeyStore")(h, p)
+	}},
+	"CreateCustomKeyStore": creatingKeyStore(),
 	"CreateGrant": {"LimitExceededException": func(h *harness, p *provoked) string {
 		h.edit(p.id, func(r *keyRecord) { r.Grants = maxGrants })
 		return "The quota of 50000 grants for a KMS key is used up."
 	}},
 	"CreateKey": {
 		"UnsupportedOperationException": set("KeySpec SM2 is not supported in this Region.", m{"KeySpec": "SM2", "KeyUsage": "SIGN_VERIFY"}),
-		"InvalidArnException":           set("An ARN in the specified key policy is invalid.", m{"Policy": strings.Replace(keyPolicy(), `"Resource":"*"`, `"Resource":"x"`, 1)}),
+		"LimitExceededException":        noMoreKeys,
+		"CustomKeyStoreNotFoundException": whileNewKey(func(h *harness, store string) string {
+			h.ok(root, "DisconnectCustomKeyStore", m{"CustomKeyStoreId": store})
+			h.ok(root, "DeleteCustomKeyStore", m{"CustomKeyStoreId": store})
+			return "Custom key store " + store + " does not exist."
+		}),
+		"CustomKeyStoreInvalidStateException": whileNewKey(func(h *harness, store string) string {
+			h.ok(root, "DisconnectCustomKeyStore", m{"CustomKeyStoreId": store})
+			return notConnected
+		}),
+		"XksKeyAlreadyInUseException": whileNewKey(func(h *harness, store string) string {
+			h.storeKey(store, "external-1")
+			return "The external key external-1 is already associated with a KMS key in this external key store."
+		}),
+		"XksKeyInvalidConfigurationException": whileNewKey(func(h *harness, _ string) string {
+			h.outside.unfit = true
+			return badExternalKey
+		}),
+		"XksKeyNotFoundException": whileNewKey(func(h *harness, _ string) string {
+			h.outside.failing(xksapi.Refuse(xksapi.KeyNotFound, ""))
+			return refusals[xksapi.KeyNotFound].message
+		}),
+		"InvalidArnException": set("An ARN in the specified key policy is invalid.", m{"Policy": strings.Replace(keyPolicy(), `"Resource":"*"`, `"Resource":"x"`, 1)}),
 	},
 	"Decapsulate": {"InvalidCiphertextException": set("", m{"SharedSecretCiphertextBlob": b64([]byte("x"))})},
 	"Decrypt": {
@@ -197,7 +232,18 @@ var provocations = map[string]map[string]provocation{
 			return unused(aSigner)(h, p)
 		},
 	},
-	"DeleteAlias":               {"NotFoundException": set("Alias arn:aws:kms:us-east-1:"+account+":alias/absent is not found.", m{"AliasName": "alias/absent"})},
+	"DeleteAlias": {"NotFoundException": set("Alias arn:aws:kms:us-east-1:"+account+":alias/absent is not found.", m{"AliasName": "alias/absent"})},
+	"DeleteCustomKeyStore": {
+		"CustomKeyStoreHasCMKsException": func(h *harness, p *provoked) string {
+			id := p.in["CustomKeyStoreId"].(string)
+			h.connect(id)
+			h.storeKey(id, "external-1")
+			h.ok(root, "DisconnectCustomKeyStore", m{"CustomKeyStoreId": id})
+			return "Custom key store " + id + " has KMS keys. Schedule their deletion, and delete it when they are gone."
+		},
+		"CustomKeyStoreInvalidStateException": storeIs("CONNECTED", "ConnectCustomKeyStore"),
+	},
+	"DisconnectCustomKeyStore":  {"CustomKeyStoreInvalidStateException": storeIs("DISCONNECTED", "DisconnectCustomKeyStore")},
 	"DeleteImportedKeyMaterial": {"KMSInvalidStateException": state(api.KeyStateCreating), "UnsupportedOperationException": madeHere},
 	"DisableKeyRotation": {"UnsupportedOperationException": func(h *harness, p *provoked) string {
 		p.in["KeyId"] = sampleExternal(h)
@@ -206,13 +252,17 @@ var provocations = map[string]map[string]provocation{
 	"EnableKeyRotation":                   {"UnsupportedOperationException": onAnHMAC},
 	"GenerateDataKeyPair":                 {"UnsupportedOperationException": set("KeyPairSpec SM2 is not supported in this Region.", m{"KeyPairSpec": "SM2"})},
 	"GenerateDataKeyPairWithoutPlaintext": {"UnsupportedOperationException": set("KeyPairSpec SM2 is not supported in this Region.", m{"KeyPairSpec": "SM2"})},
-	"GenerateMac":                         {"InvalidKeyUsageException": unused(aSigner)},
-	"VerifyMac":                           {"InvalidKeyUsageException": unused(aSigner), "KMSInvalidMacException": set("", m{"Mac": b64(make([]byte, 32))})},
-	"Verify":                              {"KMSInvalidSignatureException": set("", m{"Signature": b64(make([]byte, 64))})},
-	"GetKeyRotationStatus":                {"UnsupportedOperationException": func(h *harness, p *provoked) string { h.pending(p.id, api.KeyStateUnavailable); return "" }},
-	"ListKeyRotations":                    {"UnsupportedOperationException": func(h *harness, p *provoked) string { h.pending(p.id, api.KeyStateUnavailable); return "" }},
-	"GetParametersForImport":              {"UnsupportedOperationException": madeHere},
-	"GetPublicKey":                        {"UnsupportedOperationException": onAnHMAC},
+	"GenerateRandom": {"UnsupportedOperationException": func(h *harness, p *provoked) string {
+		p.in["CustomKeyStoreId"] = h.connectedStore("s")
+		return "GenerateRandom is not supported in an external key store."
+	}},
+	"GenerateMac":            {"InvalidKeyUsageException": unused(aSigner)},
+	"VerifyMac":              {"InvalidKeyUsageException": unused(aSigner), "KMSInvalidMacException": set("", m{"Mac": b64(make([]byte, 32))})},
+	"Verify":                 {"KMSInvalidSignatureException": set("", m{"Signature": b64(make([]byte, 64))})},
+	"GetKeyRotationStatus":   {"UnsupportedOperationException": func(h *harness, p *provoked) string { h.pending(p.id, api.KeyStateUnavailable); return "" }},
+	"ListKeyRotations":       {"UnsupportedOperationException": func(h *harness, p *provoked) string { h.pending(p.id, api.KeyStateUnavailable); return "" }},
+	"GetParametersForImport": {"UnsupportedOperationException": madeHere},
+	"GetPublicKey":           {"UnsupportedOperationException": onAnHMAC},
 	"ImportKeyMaterial": {
 		"UnsupportedOperationException": madeHere,
 		"InvalidCiphertextException":    set("", m{"EncryptedKeyMaterial": b64(make([]byte, 256))}),
@@ -234,6 +284,7 @@ var provocations = map[string]map[string]provocation{
 	}},
 	"ReEncrypt": {"IncorrectKeyException": func(h *harness, p *provoked) string { p.in["SourceKeyId"], _ = h.keyID(); return incorrectKey }},
 	"ReplicateKey": {
+		"LimitExceededException": noMoreKeys,
 		"AlreadyExistsException": func(h *harness, p *provoked) string {
 			h.ok(root, "ReplicateKey", p.in)
 			return "You can create only one replica of each primary key in each AWS Region."
@@ -243,6 +294,7 @@ var provocations = map[string]map[string]provocation{
 			return p.arn + " is not a multi-region primary key."
 		},
 	},
+	"UpdateCustomKeyStore": updatingKeyStore(),
 	"UpdatePrimaryRegion": {"UnsupportedOperationException": func(h *harness, p *provoked) string {
 		p.in["KeyId"], p.arn = h.keyID()
 		return p.arn + " is not a multi-Region primary key."
@@ -291,8 +343,7 @@ func byID(id, message string) provocation {
 
 const (
 	inEveryState   = "it works in every state of a key"
-	noStores       = "there are no custom key stores yet"
-	noKeyQuota     = "the number of keys is not limited"
+	noClusters     = "there are no CloudHSM clusters, nor key stores in them"
 	otherwiseNamed = "AWS was seen to answer TagException for one tag too many"
 )
 
@@ -300,22 +351,20 @@ const (
 // operation.
 var unprovoked = map[string]map[string]string{
 	"": {
-		"DependencyTimeoutException":                   "the key module has to be busy: TestModulesThatLackAbilities",
-		"KMSInternalException":                         "what fails unexpectedly is an InternalFailure",
-		"KeyUnavailableException":                      "it speaks of AWS's own hardware",
-		"CloudHsmClusterInvalidConfigurationException": noStores,
-		"CustomKeyStoreInvalidStateException":          noStores,
-		"CustomKeyStoreNotFoundException":              noStores,
-		"XksKeyAlreadyInUseException":                  noStores,
-		"XksKeyInvalidConfigurationException":          noStores,
-		"XksKeyNotFoundException":                      noStores,
+		"DependencyTimeoutException":                              "the key module has to be busy: TestModulesThatLackAbilities",
+		"KMSInternalException":                                    "what fails unexpectedly is an InternalFailure",
+		"KeyUnavailableException":                                 "it speaks of AWS's own hardware",
+		"CloudHsmClusterInUseException":                           noClusters,
+		"CloudHsmClusterInvalidConfigurationException":            noClusters,
+		"CloudHsmClusterNotActiveException":                       noClusters,
+		"CloudHsmClusterNotRelatedException":                      noClusters,
+		"IncorrectTrustAnchorException":                           noClusters,
+		"XksProxyVpcEndpointServiceInvalidConfigurationException": "a VPC endpoint service is a route of the operator's, which has no configuration of its own",
 	},
-	"CreateKey":            {"LimitExceededException": noKeyQuota},
-	"EnableKey":            {"LimitExceededException": noKeyQuota},
-	"ReplicateKey":         {"LimitExceededException": noKeyQuota},
+	"EnableKey":            {"LimitExceededException": "enabling a key makes none"},
 	"DeleteAlias":          {"KMSInvalidStateException": inEveryState},
 	"DescribeKey":          {"InvalidArnException": "it takes aliases, and a malformed ARN is not found"},
-	"GenerateRandom":       {"UnsupportedOperationException": noStores},
+	"GenerateRandom":       {"CustomKeyStoreInvalidStateException": "an external key store has no randomness to give in any state"},
 	"GetKeyPolicy":         {"KMSInvalidStateException": inEveryState},
 	"GetKeyRotationStatus": {"KMSInvalidStateException": inEveryState},
 	"GetPublicKey":         {"DisabledException": "AWS was seen to answer with the public key", "InvalidArnException": "it takes aliases, and a malformed ARN is not found", "InvalidKeyUsageException": "keys of every usage show their public halves"},
@@ -326,5 +375,6 @@ var unprovoked = map[string]map[string]string{
 	"RetireGrant":          {"KMSInvalidStateException": inEveryState},
 	"RevokeGrant":          {"KMSInvalidStateException": inEveryState},
 	"TagResource":          {"LimitExceededException": otherwiseNamed},
+	"UpdateCustomKeyStore": {"CloudHsmClusterNotFoundException": noClusters},
 	"UntagResource":        {"TagException": "no key has a reserved tag, and untagging what is not there succeeds"},
 }

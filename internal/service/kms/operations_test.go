@@ -245,6 +245,12 @@ var sampleLists = map[string]struct {
 		}
 		return m{"KeyId": keyID}
 	}},
+	"DescribeCustomKeyStores": {"CustomKeyStores", func(h *harness, _ string) m {
+		for _, name := range []string{"one", "two", "three"} {
+			h.keyStore(name)
+		}
+		return m{}
+	}},
 	"ListKeys": {"Keys", func(h *harness, _ string) m {
 		h.keyID()
 		h.keyID()
