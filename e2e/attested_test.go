@@ -100,8 +100,8 @@ func TestAWSManagedKey(t *testing.T) {
 		wantError(t, err, "AccessDeniedException", "User: arn:aws:iam::"+defaultAccount+":root is not authorized to perform: kms:"+operation+
 			" on resource: "+arn+" because no resource-based policy allows the kms:"+operation+" action")
 	}
-	_, err = c.EnableKeyRotation(t.Context(), &kms.EnableKeyRotationInput{KeyId: &arn})
-	denied("EnableKeyRotation", err)
+	_, err = c.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &arn})
+	denied("DisableKey", err)
 	_, err = c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: &arn, Plaintext: []byte("x")})
 	denied("Encrypt", err)
 }

@@ -181,3 +181,19 @@ func TestStatement72RotationsOfAKeyThatNeverRotated(t *testing.T) {
 		t.Errorf("%+v", only)
 	}
 }
+
+func TestStatement90NobodyTurnsOnTheRotationOfAnAWSManagedKey(t *testing.T) {
+	c := kmsClient(t, shared(t), defaultRegion)
+	out, err := c.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String("alias/aws/s3")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := aws.ToString(out.KeyMetadata.Arn)
+	_, err = c.EnableKeyRotation(t.Context(), &kms.EnableKeyRotationInput{KeyId: &arn})
+	wantError(t, err, "AccessDeniedException", "User: arn:aws:iam::"+defaultAccount+":root is not authorized to perform: kms:EnableKeyRotation"+
+		" on resource: "+arn+" because no resource-based policy allows the kms:EnableKeyRotation action")
+	status, err := c.GetKeyRotationStatus(t.Context(), &kms.GetKeyRotationStatusInput{KeyId: &arn})
+	if err != nil || status.KeyRotationEnabled {
+		t.Errorf("its rotation: %+v, %v", status, err)
+	}
+}
