@@ -36,7 +36,7 @@ func (f folder) withOperator(a *app, use func(ctx context.Context, o admin.Opera
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return err
 	}
-	o, err := a.openOperator(ctx, f.Data)
+	o, err := a.openOperator(ctx, f.asServer(a))
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (f folder) openTrail(ctx context.Context, a *app) (trail admin.Source, live
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, false, nil, err
 	}
-	offline, err := a.openAudit(ctx, f.Data)
+	offline, err := a.openAudit(ctx, f.asServer(a))
 	if err != nil {
 		return nil, false, nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/server"
 )
 
@@ -36,6 +37,7 @@ func ofProcess() *app {
 	return &app{
 		stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now,
 		stdoutIsTerminal: isTerminal(os.Stdout), stderrIsTerminal: isTerminal(os.Stderr),
+		hidden: hidden(),
 		signals: func() <-chan os.Signal {
 			// A reader of the log that has gone away must not take the server along.
 			signal.Ignore(syscall.SIGPIPE)
@@ -50,12 +52,12 @@ func ofProcess() *app {
 			}
 			return s, nil
 		},
-		openAudit: func(ctx context.Context, dir string) (offlineAudit, error) {
-			return server.OpenAudit(ctx, dir)
+		openAudit: func(ctx context.Context, in server.Folder) (offlineAudit, error) {
+			return server.OpenAudit(ctx, in)
 		},
 		verifyExport: server.VerifyExport,
-		openOperator: func(ctx context.Context, dir string) (server.Operator, error) {
-			return server.OpenOperator(ctx, dir)
+		openOperator: func(ctx context.Context, in server.Folder) (server.Operator, error) {
+			return server.OpenOperator(ctx, in)
 		},
 	}
 }
@@ -67,21 +69,23 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// app is what the commands need of the outside. Every field must be set but the
-// two that tell of terminals.
+// app is what the commands need of the outside. Every field must be set but
+// those that tell of terminals.
 type app struct {
 	stdout, stderr                     io.Writer
 	stdoutIsTerminal, stderrIsTerminal bool
-	env                                []string
-	now                                func() time.Time
+	// hidden reads a line from the terminal without showing it; nil without one.
+	hidden func() (secret.Bytes, error)
+	env    []string
+	now    func() time.Time
 	// signals starts to deliver SIGINT and SIGTERM, instead of their ending the
 	// process.
 	signals func() <-chan os.Signal
 
 	start        func(context.Context, server.Config) (running, error)
-	openAudit    func(ctx context.Context, dir string) (offlineAudit, error)
+	openAudit    func(ctx context.Context, in server.Folder) (offlineAudit, error)
 	verifyExport func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
-	openOperator func(ctx context.Context, dir string) (server.Operator, error)
+	openOperator func(ctx context.Context, in server.Folder) (server.Operator, error)
 
 	// origins says where each setting of this run has come from.
 	origins origins

@@ -100,7 +100,9 @@ func (s *fakeServer) Shutdown(ctx context.Context) error {
 // fakeOperator has one account.
 type fakeOperator struct{ admin.Operator }
 
-func openFakeOperator(context.Context, string) (server.Operator, error) { return fakeOperator{}, nil }
+func openFakeOperator(context.Context, server.Folder) (server.Operator, error) {
+	return fakeOperator{}, nil
+}
 
 func (fakeOperator) Close() error { return nil }
 
@@ -111,7 +113,8 @@ func (fakeOperator) Accounts(context.Context) ([]admin.Account, error) {
 // fakeTrail is the trail of a data folder, and its own export.
 type fakeTrail struct{ dir string }
 
-func openFakeTrail(_ context.Context, dir string) (offlineAudit, error) {
+func openFakeTrail(_ context.Context, in server.Folder) (offlineAudit, error) {
+	dir := in.Dir
 	if _, err := os.Stat(filepath.Join(dir, "trail.jsonl")); err != nil {
 		return nil, &problem{what: dir + " is not a data folder of Strongroom", hint: "name another one"}
 	}

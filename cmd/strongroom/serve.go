@@ -20,7 +20,6 @@ type serveCmd struct {
 	Listen  string   `setting:"" default:"127.0.0.1:4566" placeholder:"ADDR" help:"The address and port to listen on. Default: ${default}."`
 	Account string   `setting:"" default:"000000000000" placeholder:"ID" help:"The account, 12 digits. Default: ${default}."`
 	Regions []string `setting:"" default:"us-east-1" sep:"," placeholder:"A,B" help:"The regions, the default one first. Default: ${default}."`
-	Seal    string   `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file. Default: ${default}."`
 	Store   string   `setting:"" default:"pebble" placeholder:"KIND" help:"What holds the records: pebble. Default: ${default}."`
 	TLSCert string   `setting:"" name:"tls-cert" placeholder:"FILE" help:"The certificate and its chain, PEM. With it, HTTPS is spoken."`
 	TLSKey  string   `setting:"" name:"tls-key" placeholder:"FILE" help:"The certificate's private key, PEM."`
@@ -58,6 +57,8 @@ Examples:
     strongroom serve
     strongroom serve --data /srv/strongroom --regions eu-central-1,eu-west-1
     strongroom serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+    strongroom serve --seal passphrase --seal-passphrase-file /run/credentials/strongroom
+    strongroom serve --seal aws-kms --seal-kms-key alias/root --seal-kms-endpoint https://kms.example.com
     strongroom serve --limits aws,symmetric=5000,111122223333/keys=200
     strongroom serve --dev`
 }
@@ -89,6 +90,7 @@ func (c *serveCmd) Run(a *app) error {
 	slog.SetDefault(log) // for the last words of a store that fails
 	cfg := c.config(log)
 	cfg.Stdout = a.stdout
+	cfg.Root.Ask = a.passphrase(c.Seal, c.SealPassphraseFile)
 	if err := cfg.Validate(); err != nil {
 		return a.origins.explain(err)
 	}
@@ -128,7 +130,7 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		regions[i] = strings.TrimSpace(region)
 	}
 	return server.Config{
-		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Store: c.Store,
+		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Root: c.rootSettings(), Store: c.Store,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Limits: c.Limits, AttestationRoots: c.AttestationRoots,
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,

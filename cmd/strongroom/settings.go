@@ -23,6 +23,12 @@ import (
 type folder struct {
 	Data   string `setting:"" default:"./strongroom-data" placeholder:"DIR" help:"The data folder. Default: ${default}."`
 	Config string `setting:"" placeholder:"FILE" help:"A file of settings, one a line: name = value."`
+
+	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase or aws-kms. Default: ${default}."`
+	SealPassphraseFile string `setting:"" placeholder:"FILE" help:"A file that holds the passphrase. Default: the variable STRONGROOM_SEAL_PASSPHRASE, or a question."`
+	SealKMSKey         string `setting:"" name:"seal-kms-key" placeholder:"KEY" help:"The key of another KMS that holds the root: its id, alias or ARN."`
+	SealKMSEndpoint    string `setting:"" name:"seal-kms-endpoint" placeholder:"URL" help:"That KMS. Default: AWS's own."`
+	SealKMSRegion      string `setting:"" name:"seal-kms-region" placeholder:"REGION" help:"Its region. Default: that of the key's ARN, or of the AWS settings of this process."`
 }
 
 const envPrefix = "STRONGROOM_"
@@ -160,6 +166,9 @@ func parseEnv(env, known []string) (map[string]string, error) {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, envPrefix) || serviceLink.MatchString(name) || servicePort.MatchString(entry) {
 			continue
+		}
+		if name == passphraseVariable {
+			continue // no setting: it is never on a command line or in a config file
 		}
 		setting, ok := names[name]
 		if !ok {

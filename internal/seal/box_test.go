@@ -107,7 +107,7 @@ func TestBoxRefusesEveryFlipAndCut(t *testing.T) {
 func TestBoxAcrossVersions(t *testing.T) {
 	d := boxDomain(t, "d")
 	old := mustSeal(t, mustBox(t, d, LabelSigV4Secrets), "old", "binding")
-	next := &Domain{deployment: d.deployment, current: 2, keys: map[uint32]*[keySize]byte{1: d.keys[1], 2: {1, 2, 3}}}
+	next := domainOf(d.deployment, 2, map[uint32]*[keySize]byte{1: d.state.Load().keys[1], 2: {1, 2, 3}})
 	b := mustBox(t, next, LabelSigV4Secrets)
 	if opened, err := b.Open(old, []byte("binding")); err != nil || string(opened) != "old" {
 		t.Errorf("version 1: %d bytes, %v", len(opened), err)
@@ -138,7 +138,7 @@ func TestBoxNeedsRandomness(t *testing.T) {
 }
 
 func FuzzBoxOpen(f *testing.F) {
-	d := &Domain{deployment: "d", current: 1, keys: map[uint32]*[keySize]byte{1: {9}}}
+	d := domainOf("d", 1, map[uint32]*[keySize]byte{1: {9}})
 	b, err := d.Box(LabelSigV4Secrets)
 	if err != nil {
 		f.Fatal(err)

@@ -3,11 +3,12 @@ package seal
 import (
 	"context"
 	"crypto/hkdf"
-	"crypto/rand"
+	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/strongroom/strongroom/internal/secret"
 )
@@ -45,11 +46,17 @@ const (
 const deriveSalt = "strongroom/seal/domain/v1"
 
 // Domain is an opened domain key in all its versions. It is safe for concurrent
-// use.
+// use, also while it changes.
 type Domain struct {
 	deployment string
-	current    uint32
-	keys       map[uint32]*[keySize]byte // pointers: fmt does not follow them here
+	state      atomic.Pointer[state]
+}
+
+// state is a Domain at one moment. It is never changed.
+type state struct {
+	current uint32
+	keys    map[uint32]*[keySize]byte // pointers: fmt does not follow them here
+	slots   keyslots                  // as they are stored
 }
 
 // Create makes version 1 of the domain key of a new deployment, and the slots
@@ -60,30 +67,25 @@ func Create(ctx context.Context, root Root, deployment string, randomness io.Rea
 	if !printable(deployment) {
 		return nil, nil, fmt.Errorf("seal: a deployment id has 1 to %d printable ASCII characters", maxName)
 	}
-	if randomness == nil {
-		randomness = rand.Reader
-	}
-	key := new([keySize]byte)
-	if _, err := io.ReadFull(randomness, key[:]); err != nil {
-		return nil, nil, fmt.Errorf("seal: making a domain key: %w", err)
-	}
-	d := &Domain{deployment: deployment, current: 1, keys: map[uint32]*[keySize]byte{1: key}}
-	slots, err := d.wrap(ctx, root)
+	d := &Domain{deployment: deployment}
+	d.state.Store(&state{})
+	c, err := d.Prepare(ctx, []Root{root}, true, randomness)
 	if err != nil {
 		return nil, nil, err
 	}
-	return d, slots, nil
+	c.Apply()
+	return d, c.Slots, nil
 }
 
 // Open opens the domain key with root. Errors: ErrWrongRoot when root has no
-// slot, ErrSlotsCorrupt when the slots are not what Create returned, and whatever
-// root returns when it cannot be reached.
+// slot, ErrSlotsCorrupt when the slots are not what Create or a Change returned,
+// and whatever root returns when it cannot be reached.
 func Open(ctx context.Context, root Root, slots []byte) (*Domain, error) {
 	s, err := parseSlots(slots)
 	if err != nil {
 		return nil, err
 	}
-	d := &Domain{deployment: s.Deployment, current: s.Current, keys: make(map[uint32]*[keySize]byte, len(s.Versions))}
+	opened := &state{current: s.Current, keys: make(map[uint32]*[keySize]byte, len(s.Versions)), slots: s}
 	for _, v := range s.Versions {
 		slot, ok := v.slot(root.ID())
 		if !ok {
@@ -93,18 +95,24 @@ func Open(ctx context.Context, root Root, slots []byte) (*Domain, error) {
 				err:     ErrWrongRoot,
 			}
 		}
-		key, err := root.Unwrap(ctx, slot.Wrapped, slotAAD(s.Deployment, v.Version, slot.Root))
+		key, err := root.Unwrap(ctx, slot.Wrapped, Place{s.Deployment, v.Version})
 		switch {
 		case errors.Is(err, ErrUnwrap), err == nil && len(key) != keySize:
 			return nil, corrupt("the slot of version %d does not open with %s", v.Version, root.Describe())
 		case err != nil:
 			return nil, fmt.Errorf("seal: asking %s for version %d of the domain key: %w", root.Describe(), v.Version, err)
 		}
-		d.keys[v.Version] = (*[keySize]byte)(key)
+		opened.keys[v.Version] = (*[keySize]byte)(key)
 	}
-	if !d.authentic(s) {
+	mac, err := macOf(opened.keys[s.Current], s)
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(mac, s.MAC) {
 		return nil, corrupt("they are not as they were written")
 	}
+	d := &Domain{deployment: s.Deployment}
+	d.state.Store(opened)
 	return d, nil
 }
 
@@ -112,13 +120,13 @@ func Open(ctx context.Context, root Root, slots []byte) (*Domain, error) {
 func (d *Domain) Deployment() string { return d.deployment }
 
 // Current returns the version under which new things are sealed.
-func (d *Domain) Current() uint32 { return d.current }
+func (d *Domain) Current() uint32 { return d.state.Load().current }
 
 // Derive returns the 32-byte key for label under a version of the domain key:
 // always the same for the same version and label. The caller owns it. The only
 // error is ErrUnknownVersion.
 func (d *Domain) Derive(version uint32, label Label) (secret.Bytes, error) {
-	key, ok := d.keys[version]
+	key, ok := d.state.Load().keys[version]
 	if !ok {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownVersion, version)
 	}
@@ -141,5 +149,5 @@ func derive(out, key, salt []byte, info string) error {
 
 // Format implements fmt.Formatter: fmt would print unexported fields raw.
 func (d *Domain) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "[domain key of %s, version %d]", d.deployment, d.current)
+	_, _ = fmt.Fprintf(f, "[domain key of %s, version %d]", d.deployment, d.Current())
 }

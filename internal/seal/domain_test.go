@@ -34,6 +34,13 @@ func mustCreate(t testing.TB, root Root, deployment string) (*Domain, []byte) {
 	return d, slots
 }
 
+// domainOf is a Domain with these keys that was never stored.
+func domainOf(deployment string, current uint32, keys map[uint32]*[keySize]byte) *Domain {
+	d := &Domain{deployment: deployment}
+	d.state.Store(&state{current: current, keys: keys})
+	return d
+}
+
 func mustDerive(t testing.TB, d *Domain, label Label) secret.Bytes {
 	t.Helper()
 	key, err := d.Derive(d.Current(), label)
@@ -144,11 +151,12 @@ func TestEveryChangeToSlotsIsRefused(t *testing.T) {
 // TestSlotsAreAuthenticAsAWhole drops and moves slots that each are genuine.
 func TestSlotsAreAuthenticAsAWhole(t *testing.T) {
 	root := mustFileRoot(t)
-	two := &Domain{deployment: "d", current: 2, keys: map[uint32]*[keySize]byte{1: {1}, 2: {2}}}
-	slots, err := two.wrap(context.Background(), root)
+	two := domainOf("d", 2, map[uint32]*[keySize]byte{1: {1}, 2: {2}})
+	change, err := two.Prepare(context.Background(), []Root{root}, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	slots := change.Slots
 	d, err := Open(context.Background(), root, slots)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +177,9 @@ func TestSlotsAreAuthenticAsAWhole(t *testing.T) {
 		"root renamed":       func(s *keyslots) { s.Versions[0].Slots[0].Root = "file:0" },
 		"slot doubled":       func(s *keyslots) { s.Versions[0].Slots = append(s.Versions[0].Slots, s.Versions[0].Slots[0]) },
 		"current out of it":  func(s *keyslots) { s.Current = 3 },
-		"format of tomorrow": func(s *keyslots) { s.Format = 2 },
+		"format of others":   func(s *keyslots) { s.Format = 2 },
+		"format of tomorrow": func(s *keyslots) { s.Format = 3 },
+		"parameters added":   func(s *keyslots) { s.Format, s.Roots = 2, []rootEntry{{root.ID(), []byte("{}")}} },
 	} {
 		var s keyslots
 		if err := json.Unmarshal(slots, &s); err != nil {
@@ -202,10 +212,10 @@ type deafRoot struct {
 }
 
 func (r deafRoot) ID() string { return r.id }
-func (r deafRoot) Wrap(context.Context, secret.Bytes, []byte) ([]byte, error) {
+func (r deafRoot) Wrap(context.Context, secret.Bytes, Place) ([]byte, error) {
 	return nil, r.err
 }
-func (r deafRoot) Unwrap(context.Context, []byte, []byte) (secret.Bytes, error) {
+func (r deafRoot) Unwrap(context.Context, []byte, Place) (secret.Bytes, error) {
 	return r.key, r.err
 }
 

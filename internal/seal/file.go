@@ -2,10 +2,7 @@ package seal
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,24 +14,12 @@ import (
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
-const (
-	saltSize = 32
-	// wrapFormat is the first byte of what a FileRoot wraps:
-	// format ‖ salt (32) ‖ nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16).
-	wrapFormat = 1
-
-	fileRootSaltID   = "strongroom/seal/file/id/v1"
-	fileRootInfoWrap = "strongroom/seal/file/wrap/v1"
-)
-
 // FileRoot is a root of trust in a file: 32 random bytes and nothing else, owned
 // by the user that runs the process, readable and writable by nobody else. It is
 // safe for concurrent use.
 type FileRoot struct {
-	path string
-	id   string
-	key  *[keySize]byte // a pointer: fmt follows one from an unexported field, not two
-	rand io.Reader
+	path  string
+	local localKey
 }
 
 var _ Root = (*FileRoot)(nil)
@@ -172,69 +157,28 @@ func malformed(path string) error {
 }
 
 func newFileRoot(path string, key secret.Bytes, randomness io.Reader) (*FileRoot, error) {
-	id := make([]byte, 16)
-	if err := derive(id, key, []byte(fileRootSaltID), ""); err != nil {
+	local, err := newLocalKey(KindFile, key, randomness)
+	if err != nil {
 		return nil, err
 	}
-	return &FileRoot{path: path, id: "file:" + hex.EncodeToString(id), key: (*[keySize]byte)(key), rand: randomness}, nil
+	return &FileRoot{path: path, local: local}, nil
 }
 
 // ID implements [Root]: "file:" and 32 hex digits that are derived from the root,
 // so that it may be moved and is recognised.
-func (r *FileRoot) ID() string { return r.id }
+func (r *FileRoot) ID() string { return r.local.id }
 
 // Describe implements [Root].
 func (r *FileRoot) Describe() string { return "the file " + r.path }
 
 // Wrap implements [Root].
-func (r *FileRoot) Wrap(_ context.Context, plaintext secret.Bytes, aad []byte) ([]byte, error) {
-	out := make([]byte, 1+saltSize, 1+saltSize+12+len(plaintext)+16)
-	out[0] = wrapFormat
-	if _, err := io.ReadFull(r.rand, out[1:]); err != nil {
-		return nil, fmt.Errorf("seal: making a salt: %w", err)
-	}
-	var err error
-	secret.Do(func() {
-		var aead cipher.AEAD
-		if aead, err = r.aead(out[1:]); err == nil {
-			out = aead.Seal(out, nil, plaintext, aad)
-		}
-	})
-	return out, err
+func (r *FileRoot) Wrap(_ context.Context, plaintext secret.Bytes, place Place) ([]byte, error) {
+	return r.local.wrap(plaintext, place)
 }
 
 // Unwrap implements [Root]. Its only error is ErrUnwrap.
-func (r *FileRoot) Unwrap(_ context.Context, wrapped, aad []byte) (secret.Bytes, error) {
-	overhead := 1 + saltSize + 12 + 16
-	if len(wrapped) < overhead || wrapped[0] != wrapFormat {
-		return nil, ErrUnwrap
-	}
-	out := make([]byte, 0, len(wrapped)-overhead)
-	var err error
-	secret.Do(func() {
-		var aead cipher.AEAD
-		if aead, err = r.aead(wrapped[1 : 1+saltSize]); err == nil {
-			out, err = aead.Open(out, nil, wrapped[1+saltSize:], aad)
-		}
-	})
-	if err != nil {
-		return nil, ErrUnwrap
-	}
-	return out, nil
-}
-
-// aead returns the cipher of one message.
-func (r *FileRoot) aead(salt []byte) (cipher.AEAD, error) {
-	key := make([]byte, keySize)
-	defer clear(key)
-	if err := derive(key, r.key[:], salt, fileRootInfoWrap); err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
+func (r *FileRoot) Unwrap(_ context.Context, wrapped []byte, place Place) (secret.Bytes, error) {
+	return r.local.unwrap(wrapped, place)
 }
 
 // Format implements fmt.Formatter: fmt would print unexported fields raw.

@@ -37,7 +37,7 @@ func TestFileRootIsMadeOnceAndOpensAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if opened.ID() != made.ID() || !bytes.Equal(opened.key[:], before) {
+	if opened.ID() != made.ID() || !bytes.Equal(opened.local.key[:], before) {
 		t.Error("another root was opened than was made")
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
@@ -174,36 +174,36 @@ func TestWrap(t *testing.T) {
 	root, other := mustFileRoot(t), mustFileRoot(t)
 	ctx := context.Background()
 	plaintext := secret.Bytes("thirty-two bytes of domain key!!")
-	wrapped, err := root.Wrap(ctx, plaintext, []byte("aad"))
+	wrapped, err := root.Wrap(ctx, plaintext, Place{"d", 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := root.Unwrap(ctx, wrapped, []byte("aad")); err != nil || !got.Equal(plaintext) {
+	if got, err := root.Unwrap(ctx, wrapped, Place{"d", 1}); err != nil || !got.Equal(plaintext) {
 		t.Fatalf("Unwrap: %v", err)
 	}
-	again, err := root.Wrap(ctx, plaintext, []byte("aad"))
+	again, err := root.Wrap(ctx, plaintext, Place{"d", 1})
 	if err != nil || bytes.Equal(again, wrapped) {
 		t.Errorf("wrapping twice gives one result (%v)", err)
 	}
-	refused := func(what string, r *FileRoot, wrapped []byte, aad string) {
+	refused := func(what string, r *FileRoot, wrapped []byte, place Place) {
 		t.Helper()
-		if _, err := r.Unwrap(ctx, wrapped, []byte(aad)); !errors.Is(err, ErrUnwrap) {
+		if _, err := r.Unwrap(ctx, wrapped, place); !errors.Is(err, ErrUnwrap) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	refused("another aad", root, wrapped, "aae")
-	refused("another root", other, wrapped, "aad")
-	refused("extended", root, append(bytes.Clone(wrapped), 0), "aad")
+	refused("another aad", root, wrapped, Place{"d", 2})
+	refused("another root", other, wrapped, Place{"d", 1})
+	refused("extended", root, append(bytes.Clone(wrapped), 0), Place{"d", 1})
 	for i := range wrapped {
-		refused("cut", root, wrapped[:i], "aad")
+		refused("cut", root, wrapped[:i], Place{"d", 1})
 		for bit := range 8 {
 			changed := bytes.Clone(wrapped)
 			changed[i] ^= 1 << bit
-			refused("changed", root, changed, "aad")
+			refused("changed", root, changed, Place{"d", 1})
 		}
 	}
-	short := &FileRoot{key: root.key, rand: strings.NewReader("")}
-	if _, err := short.Wrap(ctx, plaintext, nil); err == nil {
+	short := &FileRoot{local: localKey{id: root.local.id, kind: KindFile, key: root.local.key, rand: strings.NewReader("")}}
+	if _, err := short.Wrap(ctx, plaintext, Place{"d", 1}); err == nil {
 		t.Error("Wrap went without a salt")
 	}
 }

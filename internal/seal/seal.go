@@ -6,7 +6,7 @@
 // A [Root] only wraps and unwraps, because a key inside an HSM or a TPM can do no
 // more. What it wraps is the domain key: 32 random bytes in each version. Every
 // version sits in authenticated keyslots, one for each root, and the caller keeps
-// the slots, as bytes, in the part of its store that is not sealed. From the
+// the slots with the public parameters of roots that have any, as bytes, in the part of its store that is not sealed. From the
 // domain key [Domain.Derive] makes the keys that seal records, key material and
 // the journal, each under a label of its own, so that none says anything of
 // another.
@@ -41,6 +41,7 @@ package seal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 
 	"github.com/strongroom/strongroom/internal/secret"
@@ -62,6 +63,9 @@ var (
 	ErrRootMalformed = errors.New("seal: the root is malformed")
 	// ErrWrongRoot says that no keyslot was made for this root.
 	ErrWrongRoot = errors.New("seal: the root belongs to another deployment")
+	// ErrRootUnreachable says that whoever holds the root does not answer, or not
+	// with the root.
+	ErrRootUnreachable = errors.New("seal: the root cannot be reached")
 	// ErrSlotsCorrupt says that the keyslots were altered, or never were keyslots.
 	ErrSlotsCorrupt = errors.New("seal: the keyslots are corrupt")
 	// ErrUnwrap is returned by [Root.Unwrap] for bytes that the root did not wrap
@@ -80,13 +84,57 @@ type Root interface {
 	// Describe says to a person what the root is and where, such as
 	// "the file /var/lib/strongroom/root.key".
 	Describe() string
-	// Wrap encrypts and authenticates plaintext, of up to 64 bytes, and
-	// authenticates aad. It changes nothing durable and may be retried.
-	Wrap(ctx context.Context, plaintext secret.Bytes, aad []byte) ([]byte, error)
-	// Unwrap returns what was wrapped with this aad, or ErrUnwrap. Any other error
-	// means that the root cannot be reached now. The caller owns the result.
-	Unwrap(ctx context.Context, wrapped, aad []byte) (secret.Bytes, error)
+	// Wrap encrypts and authenticates plaintext, of up to 64 bytes, and binds it to
+	// place. It changes nothing durable and may be retried.
+	Wrap(ctx context.Context, plaintext secret.Bytes, place Place) ([]byte, error)
+	// Unwrap returns what was wrapped for this place, or ErrUnwrap. Any other error
+	// means that the root cannot be reached now, or that it is another one
+	// (ErrWrongRoot). The caller owns the result.
+	Unwrap(ctx context.Context, wrapped []byte, place Place) (secret.Bytes, error)
 }
+
+// Parameterised is a root that is not found again by its ID alone.
+type Parameterised interface {
+	// Parameters are what the keyslots keep of the root, authenticated and in the
+	// clear: no secrets, at most 4,096 bytes, the same for as long as the root is.
+	Parameters() []byte
+}
+
+// WrapOnly is a root that this process cannot unwrap with: the public half of a
+// recovery key.
+type WrapOnly interface{ WrapOnly() bool }
+
+// Kind is the kind of a root: what stands before the colon in its ID.
+type Kind string
+
+// The kinds there are.
+const (
+	KindFile       Kind = "file"
+	KindPassphrase Kind = "passphrase"
+	KindAWSKMS     Kind = "aws-kms"
+	KindRecovery   Kind = "recovery"
+)
+
+// Place is where a slot is: the deployment and the version of its domain key.
+type Place struct {
+	Deployment string
+	Version    uint32
+}
+
+// AAD binds a slot of a root to its place: a label, then deployment and root with
+// their lengths, and the version.
+func (p Place) AAD(root string) []byte {
+	aad := []byte("strongroom/seal/slot/v1")
+	for _, s := range []string{p.Deployment, root} {
+		aad = binary.BigEndian.AppendUint32(aad, uint32(len(s)))
+		aad = append(aad, s...)
+	}
+	return binary.BigEndian.AppendUint32(aad, p.Version)
+}
+
+// NewError returns a refusal: what happened in a sentence without a full stop, what
+// to do next, and the Err… value that it is one of.
+func NewError(problem, hint string, err error) *Error { return &Error{problem, hint, err} }
 
 // Error is a refusal that a person has to act on. Error says what happened and
 // why; Hint says what to do next.

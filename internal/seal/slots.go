@@ -2,33 +2,41 @@ package seal
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
+
+	"github.com/strongroom/strongroom/internal/secret"
 )
 
 const (
-	slotsFormat = 1
-	maxName     = 128     // characters in a deployment id or a root id
-	maxSlots    = 1 << 20 // bytes of serialised slots
+	plainFormat         = 1       // no root has parameters
+	parameterisedFormat = 2       // some have
+	maxName             = 128     // characters in a deployment id or a root id
+	maxSlots            = 1 << 20 // bytes of serialised slots
+	maxParameters       = 4096    // bytes of a root's parameters
 )
 
 // keyslots is the stored form of the domain key: JSON with exactly these members
-// in this order, versions ascending from 1, slots ascending by root, no white
-// space. Anything else is refused, so that one state has one form.
+// in this order, roots ascending by id, versions ascending from 1, slots ascending
+// by root, no white space. Anything else is refused, so that one state has one form.
 type keyslots struct {
-	Format     int       `json:"format"`
-	Deployment string    `json:"deployment"`
-	Current    uint32    `json:"current"`
-	Versions   []version `json:"versions"`
+	Format     int    `json:"format"`
+	Deployment string `json:"deployment"`
+	Current    uint32 `json:"current"`
+	// Roots are those roots that have parameters. Without any the format is 1, which
+	// earlier releases know.
+	Roots    []rootEntry `json:"roots,omitempty"`
+	Versions []version   `json:"versions"`
 	// MAC is HMAC-SHA256 under the current version, label keyslots, over this
 	// form without MAC.
 	MAC []byte `json:"mac"`
+}
+
+type rootEntry struct {
+	ID         string `json:"id"`
+	Parameters []byte `json:"parameters"`
 }
 
 type version struct {
@@ -50,47 +58,21 @@ func (v version) slot(root string) (slot, bool) {
 	return slot{}, false
 }
 
-// wrap returns the stored form of d with one slot for root in each version.
-func (d *Domain) wrap(ctx context.Context, root Root) ([]byte, error) {
-	id := root.ID()
-	if !printable(id) {
-		return nil, fmt.Errorf("seal: a root id has 1 to %d printable ASCII characters", maxName)
-	}
-	s := keyslots{Format: slotsFormat, Deployment: d.deployment, Current: d.current}
-	for _, n := range slices.Sorted(maps.Keys(d.keys)) {
-		wrapped, err := root.Wrap(ctx, d.keys[n][:], slotAAD(d.deployment, n, id))
-		if err != nil {
-			return nil, fmt.Errorf("seal: asking %s to wrap version %d of the domain key: %w", root.Describe(), n, err)
-		}
-		s.Versions = append(s.Versions, version{Version: n, Slots: []slot{{Root: id, Wrapped: wrapped}}})
-	}
-	mac, err := d.mac(s)
-	if err != nil {
-		return nil, err
-	}
-	s.MAC = mac
-	return json.Marshal(s)
-}
-
-func (d *Domain) mac(s keyslots) ([]byte, error) {
+// macOf authenticates s under key, the domain key's current version.
+func macOf(key *[keySize]byte, s keyslots) ([]byte, error) {
 	s.MAC = nil
 	body, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
-	key, err := d.Derive(s.Current, labelSlots)
-	if err != nil {
+	derived := make(secret.Bytes, keySize)
+	defer derived.Wipe()
+	if err := derive(derived, key[:], []byte(deriveSalt), string(labelSlots)); err != nil {
 		return nil, err
 	}
-	defer key.Wipe()
-	h := hmac.New(sha256.New, key)
+	h := hmac.New(sha256.New, derived)
 	h.Write(body)
 	return h.Sum(nil), nil
-}
-
-func (d *Domain) authentic(s keyslots) bool {
-	mac, err := d.mac(s)
-	return err == nil && hmac.Equal(mac, s.MAC)
 }
 
 // parseSlots reads the stored form. What it returns is well formed, not yet
@@ -103,9 +85,9 @@ func parseSlots(b []byte) (keyslots, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return keyslots{}, corrupt("they are not the JSON that they were written as")
 	}
-	if s.Format != slotsFormat {
+	if s.Format != plainFormat && s.Format != parameterisedFormat {
 		return keyslots{}, &Error{
-			problem: fmt.Sprintf("the keyslots have format %d; this build knows format %d", s.Format, slotsFormat),
+			problem: fmt.Sprintf("the keyslots have format %d; this build knows formats %d and %d", s.Format, plainFormat, parameterisedFormat),
 			hint:    "A newer release may have written them: start that one, or one newer still.",
 			err:     ErrSlotsCorrupt,
 		}
@@ -115,6 +97,14 @@ func parseSlots(b []byte) (keyslots, error) {
 	}
 	if !printable(s.Deployment) || len(s.Versions) == 0 || s.Current == 0 || uint64(s.Current) > uint64(len(s.Versions)) {
 		return keyslots{}, corrupt("deployment or version is out of range")
+	}
+	if (s.Format == parameterisedFormat) != (len(s.Roots) > 0) {
+		return keyslots{}, corrupt("the format does not fit the roots")
+	}
+	for i, r := range s.Roots {
+		if _, slotted := s.Versions[0].slot(r.ID); !slotted || len(r.Parameters) == 0 || len(r.Parameters) > maxParameters || i > 0 && s.Roots[i-1].ID >= r.ID {
+			return keyslots{}, corrupt("the roots are out of order")
+		}
 	}
 	for i, v := range s.Versions {
 		if uint64(v.Version) != uint64(i)+1 {
@@ -127,17 +117,6 @@ func parseSlots(b []byte) (keyslots, error) {
 		}
 	}
 	return s, nil
-}
-
-// slotAAD binds a slot to its place: a label, then deployment and root with their
-// lengths, and the version.
-func slotAAD(deployment string, version uint32, root string) []byte {
-	aad := []byte("strongroom/seal/slot/v1")
-	for _, s := range []string{deployment, root} {
-		aad = binary.BigEndian.AppendUint32(aad, uint32(len(s)))
-		aad = append(aad, s...)
-	}
-	return binary.BigEndian.AppendUint32(aad, version)
 }
 
 func corrupt(format string, args ...any) error {

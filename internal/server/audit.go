@@ -241,10 +241,10 @@ type closedTrail struct{ *trail }
 
 func (t closedTrail) Close() error { return t.folder.backend.Close() }
 
-// OpenAudit opens the audit trail in dataDir for reading. It is refused while a
+// OpenAudit opens the audit trail in a data folder for reading. It is refused while a
 // server has the folder.
-func OpenAudit(ctx context.Context, dataDir string) (Audit, error) {
-	f, err := openExisting(ctx, dataDir)
+func OpenAudit(ctx context.Context, in Folder) (Audit, error) {
+	f, err := openExisting(ctx, in)
 	if err != nil {
 		return nil, err
 	}

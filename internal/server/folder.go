@@ -43,6 +43,7 @@ type folder struct {
 	dir     string
 	backend store.Backend
 	domain  *seal.Domain
+	root    seal.Root // that opened it
 	// fresh says that this start made it.
 	fresh bool
 	mode  string
@@ -57,6 +58,13 @@ type folder struct {
 // interrupted first start left before that is used again.
 func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	dir := cfg.DataDir
+	// A root that cannot be had leaves no folder behind. The file is in the folder.
+	var root seal.Root
+	if _, err := os.Stat(filepath.Join(dir, storeFolder)); errors.Is(err, os.ErrNotExist) && cfg.Seal != string(seal.KindFile) {
+		if root, err = cfg.folder().make(ctx, cfg.rand()); err != nil {
+			return nil, err
+		}
+	}
 	if err := claimFolder(dir); err != nil {
 		return nil, err
 	}
@@ -68,7 +76,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	meta, err := backend.Meta(ctx)
 	if err == nil {
 		if len(meta[metaDeployment]) == 0 {
-			err = f.create(ctx, cfg)
+			err = f.create(ctx, cfg, root)
 		} else {
 			err = f.open(ctx, cfg, meta)
 		}
@@ -163,14 +171,12 @@ func fullDisk(dir string, err error) error {
 		"Make space there (df -h "+dir+" shows how much there is) and start again, or choose another folder with --data.", err)
 }
 
-func (f *folder) create(ctx context.Context, cfg *Config) error {
-	path := filepath.Join(f.dir, rootFile)
-	root, err := seal.OpenFileRoot(path, cfg.rand())
-	if errors.Is(err, seal.ErrRootMissing) {
-		root, err = seal.CreateFileRoot(path, cfg.rand())
-	}
-	if err != nil {
-		return err
+// create makes a deployment. root is its root, if there is one already.
+func (f *folder) create(ctx context.Context, cfg *Config, root seal.Root) (err error) {
+	if root == nil {
+		if root, err = cfg.folder().make(ctx, cfg.rand()); err != nil {
+			return err
+		}
 	}
 	deployment, err := newDeployment(cfg.rand())
 	if err != nil {
@@ -180,7 +186,7 @@ func (f *folder) create(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	f.domain, f.fresh = domain, true
+	f.domain, f.root, f.fresh = domain, root, true
 	return f.backend.SetMeta(ctx, map[string][]byte{
 		metaDeployment: []byte(deployment),
 		metaMode:       []byte(f.mode),
@@ -199,7 +205,11 @@ func modeOf(cfg *Config) string {
 
 // openExisting opens a data folder that a server has made, whatever its mode, while
 // no server has it.
-func openExisting(ctx context.Context, dir string) (*folder, error) {
+func openExisting(ctx context.Context, in Folder) (*folder, error) {
+	if err := in.Root.check(in.Seal); err != nil {
+		return nil, err
+	}
+	dir := in.Dir
 	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
 		return nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", dir), "Name the data folder with --data.", nil)
 	}
@@ -218,7 +228,7 @@ func openExisting(ctx context.Context, dir string) (*folder, error) {
 	case len(meta[metaDeployment]) == 0:
 		err = problem(fmt.Sprintf("the first start of %s was interrupted; it holds nothing yet", dir), "strongroom serve --data "+dir, nil)
 	default:
-		err = f.unseal(ctx, rand.Reader, meta)
+		err = f.unseal(ctx, in, rand.Reader, meta)
 	}
 	if err != nil {
 		return nil, errors.Join(err, backend.Close())
@@ -245,15 +255,18 @@ func (f *folder) open(ctx context.Context, cfg *Config, meta map[string][]byte) 
 			return err
 		}
 	}
-	return f.unseal(ctx, cfg.rand(), meta)
+	return f.unseal(ctx, cfg.folder(), cfg.rand(), meta)
 }
 
-func (f *folder) unseal(ctx context.Context, rand io.Reader, meta map[string][]byte) error {
-	root, err := seal.OpenFileRoot(filepath.Join(f.dir, rootFile), rand)
+func (f *folder) unseal(ctx context.Context, in Folder, rand io.Reader, meta map[string][]byte) error {
+	known, err := seal.Read(meta[metaSlots])
 	if err != nil {
 		return err
 	}
-	f.domain, err = seal.Open(ctx, root, meta[metaSlots])
+	if f.root, err = in.open(ctx, known, rand); err != nil {
+		return err
+	}
+	f.domain, err = seal.Open(ctx, f.root, meta[metaSlots])
 	return err
 }
 

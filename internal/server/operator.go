@@ -30,16 +30,16 @@ type Operator interface {
 	io.Closer
 }
 
-// OpenOperator opens the data folder in dataDir for changes and questions. It is
+// OpenOperator opens a data folder for changes and questions. It is
 // refused while a server has the folder.
-func OpenOperator(ctx context.Context, dataDir string) (Operator, error) {
-	f, err := openExisting(ctx, dataDir)
+func OpenOperator(ctx context.Context, in Folder) (Operator, error) {
+	f, err := openExisting(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	o := &operator{&Server{
 		cfg: Config{
-			DataDir: dataDir, Account: f.account, Regions: f.regions, Seal: "file", Store: "pebble",
+			DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: "pebble",
 			Dev: f.mode == modeDev, Log: slog.Default(),
 		},
 		folder: f, domain: f.domain, clock: clock.System(), stopped: make(chan struct{}),

@@ -108,11 +108,11 @@ func TestAccountsOfARunningAndAStoppedServer(t *testing.T) {
 	}
 	mustStop(t, s)
 
-	o, err := OpenOperator(t.Context(), cfg.DataDir)
+	o, err := OpenOperator(t.Context(), cfg.folder())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenOperator(t.Context(), cfg.DataDir); err == nil {
+	if _, err := OpenOperator(t.Context(), cfg.folder()); err == nil {
 		t.Error("the folder is open twice")
 	}
 	rotated, err := o.RotateRoot(t.Context(), someone, admin.RootRotation{Account: cfg.Account})

@@ -50,8 +50,11 @@ type Config struct {
 	Listen  string
 	Account string
 	Regions []string
-	// Seal and Store are "file" and "pebble", the only values so far.
-	Seal, Store                     string
+	// Seal is the kind of the root: file, passphrase or aws-kms; Root says where it is.
+	Seal string
+	Root RootSettings
+	// Store is "pebble", the only value so far.
+	Store                           string
 	TLSCert, TLSKey                 string
 	Dev, DevListenAny, InsecureHTTP bool
 	// Limits are the entries of --limits, as kms.ParseLimits reads them; without any,
@@ -79,6 +82,8 @@ type Config struct {
 	// Log must be set.
 	Log *slog.Logger
 }
+
+func (cfg *Config) folder() Folder { return Folder{Dir: cfg.DataDir, Seal: cfg.Seal, Root: cfg.Root} }
 
 // rand is the source of all randomness that is handed on.
 func (cfg *Config) rand() io.Reader { return rand.Reader }

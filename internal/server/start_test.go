@@ -107,7 +107,7 @@ func TestFirstAndSecondStart(t *testing.T) {
 	mustStop(t, s)
 
 	// A server that was stopped in order leaves nothing unsigned.
-	trail, err := OpenAudit(t.Context(), dir)
+	trail, err := OpenAudit(t.Context(), Folder{Dir: dir, Seal: "file"})
 	if err != nil {
 		t.Fatal(err)
 	}

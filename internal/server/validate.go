@@ -72,8 +72,8 @@ func (c Config) checkNames() error {
 }
 
 func (c Config) checkKinds() error {
-	if c.Seal != "file" {
-		return refuse("seal", "", "there is no seal %q; there is: file", c.Seal)
+	if err := c.Root.check(c.Seal); err != nil {
+		return err
 	}
 	if c.Store != "pebble" {
 		return refuse("store", "", "there is no store %q; there is: pebble", c.Store)

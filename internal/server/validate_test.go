@@ -48,7 +48,9 @@ func TestValidate(t *testing.T) {
 		{"upper case", func(c *Config) { c.Regions = []string{"US-EAST-1"} }, "regions", "US-EAST-1"},
 		{"newline after", func(c *Config) { c.Regions = []string{"us-east-1\n"} }, "regions", `\n`},
 		{"twice", func(c *Config) { c.Regions = []string{"us-east-1", "eu-west-1", "us-east-1"} }, "regions", "twice"},
-		{"unknown seal", func(c *Config) { c.Seal = "tpm" }, "seal", "there is: file"},
+		{"unknown seal", func(c *Config) { c.Seal = "tpm" }, "seal", "there is: file, passphrase, aws-kms"},
+		{"a KMS without a key", func(c *Config) { c.Seal = "aws-kms" }, "seal-kms-key", "not named"},
+		{"a KMS in the clear", func(c *Config) { c.Seal, c.Root.KMSKey, c.Root.KMSEndpoint = "aws-kms", "k", "http://10.0.0.1" }, "seal-kms-endpoint", "plain HTTP"},
 		{"unknown store", func(c *Config) { c.Store = "postgres" }, "store", "there is: pebble"},
 
 		{"attestation roots", func(c *Config) { c.AttestationRoots = roots(t, "aws.nitro-enclaves") }, "", ""},

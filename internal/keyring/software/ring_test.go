@@ -21,10 +21,10 @@ type plainRoot struct{}
 
 func (plainRoot) ID() string       { return "plain" }
 func (plainRoot) Describe() string { return "no root at all" }
-func (plainRoot) Wrap(_ context.Context, plaintext secret.Bytes, _ []byte) ([]byte, error) {
+func (plainRoot) Wrap(_ context.Context, plaintext secret.Bytes, _ seal.Place) ([]byte, error) {
 	return bytes.Clone(plaintext), nil
 }
-func (plainRoot) Unwrap(_ context.Context, wrapped, _ []byte) (secret.Bytes, error) {
+func (plainRoot) Unwrap(_ context.Context, wrapped []byte, _ seal.Place) (secret.Bytes, error) {
 	return bytes.Clone(wrapped), nil
 }
 

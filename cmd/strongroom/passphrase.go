@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/server"
+)
+
+// passphraseVariable holds the passphrase of the seal. It is no setting: it has no
+// flag, whose value every user of the machine could read, and no line in a file
+// that is not made for secrets.
+const passphraseVariable = envPrefix + "SEAL_PASSPHRASE"
+
+// rootSettings are what the flags say of the root.
+func (f folder) rootSettings() server.RootSettings {
+	return server.RootSettings{
+		PassphraseFile: f.SealPassphraseFile,
+		KMSKey:         f.SealKMSKey, KMSEndpoint: f.SealKMSEndpoint, KMSRegion: f.SealKMSRegion,
+	}
+}
+
+// asServer is the folder for commands that open it themselves.
+func (f folder) asServer(a *app) server.Folder {
+	root := f.rootSettings()
+	root.Ask = a.passphrase(f.Seal, f.SealPassphraseFile)
+	return server.Folder{Dir: f.Data, Seal: f.Seal, Root: root}
+}
+
+// passphrase is how the passphrase is had when no file holds it; nil when there is
+// no need of one.
+func (a *app) passphrase(kind, file string) func(fresh bool) (secret.Bytes, error) {
+	if kind != "passphrase" || file != "" {
+		return nil
+	}
+	return func(fresh bool) (secret.Bytes, error) {
+		for _, entry := range a.env {
+			if value, ok := strings.CutPrefix(entry, passphraseVariable+"="); ok && value != "" {
+				return secret.Bytes(value), nil
+			}
+		}
+		return a.askPassphrase("Passphrase", fresh)
+	}
+}
+
+// askPassphrase asks on the terminal, twice for a fresh one.
+func (a *app) askPassphrase(name string, fresh bool) (secret.Bytes, error) {
+	if a.hidden == nil {
+		return nil, &problem{
+			what: "there is no passphrase, and no terminal to ask for it",
+			hint: "name a file that holds it with --seal-passphrase-file, or set " + passphraseVariable,
+		}
+	}
+	first, err := a.askHidden(name + ": ")
+	if err != nil || !fresh {
+		return first, err
+	}
+	second, err := a.askHidden(name + ", once more: ")
+	if err != nil {
+		return nil, err
+	}
+	defer second.Wipe()
+	if !first.Equal(second) {
+		first.Wipe()
+		return nil, &problem{what: "the two passphrases differ", hint: "nothing was changed; try again"}
+	}
+	return first, nil
+}
+
+func (a *app) askHidden(question string) (secret.Bytes, error) {
+	if _, err := fmt.Fprint(a.stderr, question); err != nil {
+		return nil, err
+	}
+	line, err := a.hidden()
+	_, printErr := fmt.Fprintln(a.stderr)
+	return line, errors.Join(err, printErr)
+}
+
+// hidden reads from the terminal on stdin, if there is one.
+func hidden() func() (secret.Bytes, error) {
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return nil
+	}
+	return func() (secret.Bytes, error) { return term.ReadPassword(fd) }
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"github.com/strongroom/strongroom/e2e/binary"
+)
+
+// sealedServer starts a server whose root is where the flags say.
+func sealedServer(t testing.TB, data string, env []string, args ...string) *binary.Server {
+	t.Helper()
+	s, err := binary.Start(binary.Config{Path: executable, Data: data, Args: args, Env: env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// notStarted starts a server that must refuse with that text.
+func notStarted(t testing.TB, data, text string, env []string, args ...string) {
+	t.Helper()
+	s, err := binary.Start(binary.Config{Path: executable, Data: data, Args: args, Env: env})
+	if err == nil {
+		_ = s.Stop()
+		t.Fatalf("serve %s starts; want %q", strings.Join(args, " "), text)
+	}
+	if !strings.Contains(err.Error(), text) {
+		t.Errorf("serve %s: %v; want %q", strings.Join(args, " "), err, text)
+	}
+}
+
+func mustStop(t testing.TB, s *binary.Server) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// opensAgain checks that what was encrypted before still opens.
+func opensAgain(t testing.TB, s *binary.Server, ciphertext []byte) {
+	t.Helper()
+	out, err := kmsClient(t, s, defaultRegion).Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: ciphertext})
+	if err != nil || string(out.Plaintext) != "x" {
+		t.Fatalf("Decrypt: %v", err)
+	}
+}
+
+func passphraseFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "passphrase")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const passphrase = "correct horse battery staple"
+
+func TestPassphraseSeal(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	good := passphraseFile(t, passphrase+"\n")
+	notStarted(t, data, "no terminal to ask", nil, "--seal", "passphrase")
+	notStarted(t, data, "too short", nil, "--seal", "passphrase", "--seal-passphrase-file", passphraseFile(t, "short"))
+	notStarted(t, data, "unknown flag", nil, "--seal", "passphrase", "--seal-passphrase", passphrase)
+	if _, err := os.Stat(data); err == nil {
+		t.Fatal("a refused start has made the data folder")
+	}
+	s := sealedServer(t, data, nil, "--seal", "passphrase", "--seal-passphrase-file", good)
+	c := kmsClient(t, s, defaultRegion)
+	ciphertext := encrypt(t, c, *createKey(t, c, &kms.CreateKeyInput{}).Arn, []byte("x"), nil)
+	if _, err := os.Stat(filepath.Join(data, "root.key")); err == nil {
+		t.Error("there is a root file beside the passphrase")
+	}
+	mustStop(t, s)
+
+	notStarted(t, data, "is of the kind passphrase, not file", nil)
+	notStarted(t, data, "does not open this deployment", nil, "--seal", "passphrase", "--seal-passphrase-file", passphraseFile(t, passphrase+"!"))
+	open := passphraseFile(t, passphrase)
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	notStarted(t, data, "every user of this machine", nil, "--seal", "passphrase", "--seal-passphrase-file", open)
+	if _, err := os.Stat(filepath.Join(data, "root.key")); err == nil {
+		t.Error("a refused start has made a root")
+	}
+	refused(t, s, "is of the kind passphrase, not file", "account", "list")
+	succeeds(t, s, "account", "list", "--seal", "passphrase", "--seal-passphrase-file", good)
+	succeeds(t, s, "audit", "verify", "--seal", "passphrase", "--seal-passphrase-file", good)
+	opensAgain(t, sealedServer(t, data, []string{"STRONGROOM_SEAL=passphrase", "STRONGROOM_SEAL_PASSPHRASE=" + passphrase}), ciphertext)
+}
+
+// otherKMS is a server that holds the roots of others, with the settings that name
+// its key.
+func otherKMS(t testing.TB) (c *kms.Client, key string, env, args []string) {
+	t.Helper()
+	other := startIn(t, filepath.Join(t.TempDir(), "other"))
+	c = kmsClient(t, other, defaultRegion)
+	key = *createKey(t, c, &kms.CreateKeyInput{}).Arn
+	return c, key, []string{"AWS_SHARED_CREDENTIALS_FILE=" + binary.CredentialsFile(other.Data), "AWS_EC2_METADATA_DISABLED=true"},
+		[]string{"--seal", "aws-kms", "--seal-kms-key", key, "--seal-kms-endpoint", other.URL}
+}
+
+func TestSealOfAnotherKMS(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	c, key, env, args := otherKMS(t)
+	notStarted(t, data, "the key that holds the root is not named", env, "--seal", "aws-kms")
+	notStarted(t, data, "NotFoundException", env, append(args, "--seal-kms-key", "alias/none")...)
+	notStarted(t, data, "cannot be used with the key", env, append(args, "--seal-kms-endpoint", "http://127.0.0.1:1")...)
+	if _, err := os.Stat(data); err == nil {
+		t.Fatal("a refused start has made the data folder")
+	}
+	s := sealedServer(t, data, env, args...)
+	mine := kmsClient(t, s, defaultRegion)
+	ciphertext := encrypt(t, mine, *createKey(t, mine, &kms.CreateKeyInput{}).Arn, []byte("x"), nil)
+	mustStop(t, s)
+
+	second := createKey(t, c, &kms.CreateKeyInput{})
+	notStarted(t, data, "is not the root of this deployment, which is "+key, env, append(args, "--seal-kms-key", *second.Arn)...)
+	if _, err := c.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
+	notStarted(t, data, "DisabledException", env, args...)
+	if _, err := c.EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
+	opensAgain(t, sealedServer(t, data, env, args...), ciphertext)
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/seal/awskms"
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+// Folder is a data folder, and how it is opened.
+type Folder struct {
+	Dir string
+	// Seal is the kind of the root of its keys: file, passphrase or aws-kms.
+	Seal string
+	Root RootSettings
+}
+
+// RootSettings say where a root is. Those of another kind than it has are not
+// looked at.
+type RootSettings struct {
+	// PassphraseFile holds the passphrase, with or without an end of line.
+	PassphraseFile string
+	// Ask gives the passphrase when there is no PassphraseFile; fresh says that it is
+	// a new one. If nil, there is none.
+	Ask func(fresh bool) (secret.Bytes, error)
+	// KMSKey is a key of another KMS, at KMSEndpoint and in KMSRegion; see
+	// [awskms.Settings].
+	KMSKey, KMSEndpoint, KMSRegion string
+}
+
+// seals are the kinds of roots that a deployment can be made with.
+var seals = []seal.Kind{seal.KindFile, seal.KindPassphrase, seal.KindAWSKMS}
+
+func (r RootSettings) kms() awskms.Settings {
+	return awskms.Settings{Key: r.KMSKey, Endpoint: r.KMSEndpoint, Region: r.KMSRegion}
+}
+
+// check says what is wrong with the settings of a kind of root, as a
+// [*SettingError].
+func (r RootSettings) check(kind string) error {
+	if !slices.Contains(seals, seal.Kind(kind)) {
+		names := make([]string, len(seals))
+		for i, s := range seals {
+			names[i] = string(s)
+		}
+		return refuse("seal", "", "there is no seal %q; there is: %s", kind, strings.Join(names, ", "))
+	}
+	if seal.Kind(kind) != seal.KindAWSKMS {
+		return nil
+	}
+	if r.KMSKey == "" {
+		return refuse("seal-kms-key", "for one: --seal-kms-key arn:aws:kms:eu-central-1:111122223333:key/… --seal-kms-endpoint https://kms.example.com",
+			"the key that holds the root is not named")
+	}
+	if err := r.kms().Check(); err != nil {
+		return refuse("seal-kms-endpoint", "", "%v", err)
+	}
+	return nil
+}
+
+// make makes the root of a new deployment, or the next root of one that there is.
+// A file that is there already, from an attempt that did not come to its end, is
+// taken.
+func (f Folder) make(ctx context.Context, rand io.Reader) (seal.Root, error) {
+	switch seal.Kind(f.Seal) {
+	case seal.KindPassphrase:
+		passphrase, err := f.Root.passphrase(true)
+		if err != nil {
+			return nil, err
+		}
+		defer passphrase.Wipe()
+		return seal.CreatePassphraseRoot(passphrase, rand)
+	case seal.KindAWSKMS:
+		api, err := f.Root.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return awskms.Create(ctx, api, f.Root.KMSKey)
+	}
+	path := filepath.Join(f.Dir, rootFile)
+	root, err := seal.OpenFileRoot(path, rand)
+	if errors.Is(err, seal.ErrRootMissing) {
+		return seal.CreateFileRoot(path, rand)
+	}
+	return root, err
+}
+
+// open opens the root that the keyslots know. It creates nothing.
+func (f Folder) open(ctx context.Context, known seal.Info, rand io.Reader) (seal.Root, error) {
+	stored, err := f.pick(known)
+	if err != nil {
+		return nil, err
+	}
+	switch stored.Kind {
+	case seal.KindPassphrase:
+		passphrase, err := f.Root.passphrase(false)
+		if err != nil {
+			return nil, err
+		}
+		defer passphrase.Wipe()
+		return seal.OpenPassphraseRoot(stored, passphrase, rand)
+	case seal.KindAWSKMS:
+		api, err := f.Root.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return awskms.Open(api, f.Root.KMSKey, stored.ID), nil
+	}
+	return seal.OpenFileRoot(filepath.Join(f.Dir, rootFile), rand)
+}
+
+// pick returns the root of the kind that the settings name.
+func (f Folder) pick(known seal.Info) (seal.RootInfo, error) {
+	var kinds []string
+	for _, r := range known.Roots {
+		if r.Kind == seal.Kind(f.Seal) {
+			return r, nil
+		}
+		if r.Kind != seal.KindRecovery {
+			kinds = append(kinds, string(r.Kind))
+		}
+	}
+	is := strings.Join(kinds, ", ")
+	hint := "Use --seal " + is + "."
+	switch seal.Kind(is) {
+	case seal.KindPassphrase:
+		hint = "Use --seal passphrase, with --seal-passphrase-file FILE or where you can type it."
+	case seal.KindAWSKMS:
+		hint = "Use --seal aws-kms, with --seal-kms-key and, for another KMS than AWS's, --seal-kms-endpoint."
+	}
+	return seal.RootInfo{}, problem(fmt.Sprintf("the root of %s is of the kind %s, not %s", f.Dir, is, f.Seal), hint+" Nothing was created.", seal.ErrWrongRoot)
+}
+
+func (r RootSettings) connect(ctx context.Context) (awskms.API, error) {
+	api, err := awskms.Connect(ctx, r.kms())
+	if err != nil {
+		return nil, problem("the KMS that holds the root cannot be asked", "Check --seal-kms-endpoint, --seal-kms-region and the AWS credentials of this process.", err)
+	}
+	return api, nil
+}
+
+func (r RootSettings) passphrase(fresh bool) (secret.Bytes, error) {
+	if r.PassphraseFile != "" {
+		return readPassphrase(r.PassphraseFile)
+	}
+	if r.Ask != nil {
+		return r.Ask(fresh)
+	}
+	return nil, problem("there is no passphrase, and nobody to ask for it", "Name a file that holds it with --seal-passphrase-file.", seal.ErrRootMissing)
+}
+
+// readPassphrase reads a passphrase without the end of its line.
+func readPassphrase(path string) (secret.Bytes, error) {
+	// O_NONBLOCK keeps a pipe that nobody writes to from hanging the start.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, problem("the passphrase cannot be read", "Check --seal-passphrase-file. Nothing was created.", errors.Join(seal.ErrRootMissing, err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, problem(fmt.Sprintf("the passphrase file %s is not a plain file", path), "ls -ld "+path, seal.ErrRootUnsafe)
+	case info.Mode().Perm()&0o007 != 0:
+		return nil, problem(fmt.Sprintf("every user of this machine may use the passphrase file %s (mode %04o)", path, info.Mode().Perm()),
+			"If nobody has read it: chmod 600 "+path, seal.ErrRootUnsafe)
+	}
+	text := make(secret.Bytes, seal.MaxPassphrase+3) // with an end of line, and a byte that is too much
+	n, err := io.ReadFull(f, text)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("read the passphrase: %w", err)
+	}
+	text = text[:n]
+	if line, ended := bytes.CutSuffix(text, []byte("\n")); ended {
+		text = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return text, nil
+}
