@@ -137,3 +137,61 @@ func TestSealOfAnotherKMS(t *testing.T) {
 	}
 	opensAgain(t, sealedServer(t, data, env, args...), ciphertext)
 }
+
+// TestSealIsChangedWhileServing rotates and migrates under a running server, and
+// kills it.
+func TestSealIsChangedWhileServing(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	s := startIn(t, data)
+	c := kmsClient(t, s, defaultRegion)
+	key := *createKey(t, c, &kms.CreateKeyInput{}).Arn
+	first := encrypt(t, c, key, []byte("x"), nil)
+	if out := succeeds(t, s, "seal", "status"); !strings.Contains(out, "domain key version 1\n") || !strings.Contains(out, "(the file "+filepath.Join(data, "root.key")+")") {
+		t.Errorf("status printed\n%s", out)
+	}
+	if out := succeeds(t, s, "seal", "rotate"); !strings.Contains(out, "version 2 now") {
+		t.Errorf("rotate printed\n%s", out)
+	}
+	opensAgain(t, s, first)
+	later := *createKey(t, c, &kms.CreateKeyInput{}).Arn
+	second := encrypt(t, c, later, []byte("x"), nil)
+	refused(t, s, "no terminal to ask", "seal", "migrate", "--to", "passphrase")
+	refused(t, s, "too short", "seal", "migrate", "--to", "passphrase", "--to-passphrase-file", passphraseFile(t, "short"))
+	good := passphraseFile(t, passphrase)
+	succeeds(t, s, "seal", "migrate", "--to", "passphrase", "--to-passphrase-file", good)
+	opensAgain(t, s, first)
+	s.Kill()
+
+	if err := os.Remove(filepath.Join(data, "root.key")); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--seal", "passphrase", "--seal-passphrase-file", good}
+	notStarted(t, data, "is of the kind passphrase, not file", nil)
+	if out := succeeds(t, s, append([]string{"seal", "rotate"}, args...)...); !strings.Contains(out, "version 3 now") {
+		t.Errorf("rotate on a stopped server printed\n%s", out)
+	}
+	_, remote, env, remoteArgs := otherKMS(t)
+	s = startIn(t, data, args...)
+	opensAgain(t, s, first)
+	opensAgain(t, s, second)
+	mustStop(t, s)
+	s = sealedServer(t, data, env, args...)
+	succeeds(t, s, "seal", "migrate", "--to", "aws-kms", "--to-kms-key", remote, "--to-kms-endpoint", remoteArgs[len(remoteArgs)-1])
+	mustStop(t, s)
+	s = sealedServer(t, data, env, remoteArgs...)
+	opensAgain(t, s, first)
+	opensAgain(t, s, second)
+	succeeds(t, s, "seal", "migrate", "--to", "file")
+	mustStop(t, s)
+	s = startIn(t, data)
+	opensAgain(t, s, first)
+	succeeds(t, s, "audit", "verify")
+	trail := succeeds(t, s, "audit", "search", "--operation", "MigrateSeal", "--error", "none")
+	if n := strings.Count(trail, "MigrateSeal"); n != 3 || strings.Contains(trail, passphrase) {
+		t.Errorf("%d migrations are recorded:\n%s", n, trail)
+	}
+	if n := strings.Count(succeeds(t, s, "audit", "search", "--operation", "RotateDomainKey"), "RotateDomainKey"); n != 2 {
+		t.Errorf("%d rotations are recorded", n)
+	}
+}

@@ -55,7 +55,8 @@ func ofProcess() *app {
 		openAudit: func(ctx context.Context, in server.Folder) (offlineAudit, error) {
 			return server.OpenAudit(ctx, in)
 		},
-		verifyExport: server.VerifyExport,
+		verifyExport:   server.VerifyExport,
+		readPassphrase: server.ReadPassphrase,
 		openOperator: func(ctx context.Context, in server.Folder) (server.Operator, error) {
 			return server.OpenOperator(ctx, in)
 		},
@@ -82,10 +83,11 @@ type app struct {
 	// process.
 	signals func() <-chan os.Signal
 
-	start        func(context.Context, server.Config) (running, error)
-	openAudit    func(ctx context.Context, in server.Folder) (offlineAudit, error)
-	verifyExport func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
-	openOperator func(ctx context.Context, in server.Folder) (server.Operator, error)
+	start          func(context.Context, server.Config) (running, error)
+	openAudit      func(ctx context.Context, in server.Folder) (offlineAudit, error)
+	verifyExport   func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
+	readPassphrase func(path string) (secret.Bytes, error)
+	openOperator   func(ctx context.Context, in server.Folder) (server.Operator, error)
 
 	// origins says where each setting of this run has come from.
 	origins origins
@@ -113,6 +115,7 @@ type commands struct {
 	Access  accessCmd  `cmd:"" help:"Ask who can do what, and look at policies."`
 	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
+	Seal    sealCmd    `cmd:"" help:"Say what opens the keys, and change it."`
 	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
 	XKS     xksCmd     `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`

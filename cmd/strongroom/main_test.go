@@ -98,7 +98,10 @@ func (s *fakeServer) Shutdown(ctx context.Context) error {
 }
 
 // fakeOperator has one account.
-type fakeOperator struct{ admin.Operator }
+type fakeOperator struct {
+	admin.Operator
+	admin.Seals
+}
 
 func openFakeOperator(context.Context, server.Folder) (server.Operator, error) {
 	return fakeOperator{}, nil

@@ -53,7 +53,7 @@ func (a *app) askPassphrase(name string, fresh bool) (secret.Bytes, error) {
 	if a.hidden == nil {
 		return nil, &problem{
 			what: "there is no passphrase, and no terminal to ask for it",
-			hint: "name a file that holds it with --seal-passphrase-file, or set " + passphraseVariable,
+			hint: "name a file that holds it: --seal-passphrase-file FILE, or for a new one --to-passphrase-file FILE",
 		}
 	}
 	first, err := a.askHidden(name + ": ")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -31,10 +32,13 @@ type accountName struct {
 	ID string `json:"id"`
 }
 
+// commandRow parses the request of one command.
+type commandRow func(*http.Request) (request, error)
+
 // commandRows are the commands, by their route.
-func (s *Server) commandRows() map[string]func(*http.Request) (request, error) {
+func (s *Server) commandRows() map[string]commandRow {
 	o := s.cfg.Operator
-	return map[string]func(*http.Request) (request, error){
+	rows := map[string]commandRow{
 		createAccountRoute: changing(o.CreateAccount),
 		rotateRootRoute:    changing(o.RotateRoot),
 		switchRootRoute:    changing(o.SwitchRoot),
@@ -45,10 +49,12 @@ func (s *Server) commandRows() map[string]func(*http.Request) (request, error) {
 		showAccountRoute: asking("GetAccount", func(in accountName) map[string]string { return map[string]string{"account": in.ID} },
 			func(ctx context.Context, in accountName) (Account, error) { return o.Account(ctx, in.ID) }),
 	}
+	maps.Copy(rows, s.sealRows())
+	return rows
 }
 
 // changing is the row of a command that makes its record with its effect.
-func changing[In, Out any](do func(context.Context, Peer, In) (Out, error)) func(*http.Request) (request, error) {
+func changing[In, Out any](do func(context.Context, Peer, In) (Out, error)) commandRow {
 	return func(r *http.Request) (request, error) {
 		in, err := decodeCommand[In](r)
 		return request{act: func(ctx context.Context, by Peer) (any, error) { return do(ctx, by, in) }}, err
@@ -57,7 +63,7 @@ func changing[In, Out any](do func(context.Context, Peer, In) (Out, error)) func
 
 // asking is the row of a command that changes nothing. params are what its record
 // shows.
-func asking[In, Out any](event string, params func(In) map[string]string, do func(context.Context, In) (Out, error)) func(*http.Request) (request, error) {
+func asking[In, Out any](event string, params func(In) map[string]string, do func(context.Context, In) (Out, error)) commandRow {
 	return func(r *http.Request) (request, error) {
 		in, err := decodeCommand[In](r)
 		if err != nil {
@@ -93,6 +99,7 @@ func command[In, Out any](ctx context.Context, c *Client, route string, in In) (
 	if err != nil {
 		return zero, err
 	}
+	defer clear(body) // some commands send secrets
 	err = c.ask(ctx, http.MethodPost, route, nil, body, func(line []byte) error {
 		out = new(Out)
 		return json.Unmarshal(line, out)

@@ -25,7 +25,7 @@ import (
 	"github.com/strongroom/strongroom/internal/clock"
 )
 
-// Config is what the admin channel needs. Every field but Buckets and XKS must be set.
+// Config is what the admin channel needs. Every field but Buckets, XKS and Seals must be set.
 type Config struct {
 	// SocketDir is the data folder. The server must hold it alone: a socket that
 	// is already there is taken for a dead server's and replaced.
@@ -38,6 +38,8 @@ type Config struct {
 	Buckets Buckets
 	// XKS answers about stores that are offered; if nil, none can be.
 	XKS XKS
+	// Seals is the deployment's seal; if nil, nothing is answered about it.
+	Seals Seals
 	// Record makes an audit record of a request. Only when it has returned nil,
 	// with the record on stable storage, does the answer start.
 	Record func(context.Context, AdminEvent) error

@@ -222,6 +222,19 @@ func (w *Writer) frameLocked(records [][]byte) (uint64, []byte, error) {
 	return f.seq, out, nil
 }
 
+// Rekey seals the frames from the next one on under key, the journal key of another
+// version of the domain key, which the writer keeps. The version must be on stable
+// storage: what is sealed under one that is lost never opens again.
+func (w *Writer) Rekey(version uint32, key secret.Bytes) error {
+	if len(key) != keySize {
+		return fmt.Errorf("journal: the journal key has %d bytes, not %d", len(key), keySize)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.c.Key, w.c.KeyVersion = key, version
+	return nil
+}
+
 // keepBody is the largest buffer that is kept for the next frame, in bytes.
 const keepBody = 4 << 20
 

@@ -32,6 +32,7 @@ const (
 	LabelImportTokens   Label = "import-tokens"  // with the wrapping key's private half
 	LabelRecordIndex    Label = "record-index"   // sealing of the index of audit records
 	LabelRecordTerms    Label = "record-terms"   // fingerprints in that index
+	LabelPendingRecord  Label = "pending-record" // an audit record that waits beside the keyslots
 	LabelLookupTokens   Label = "lookup-tokens"  // where a lookup of audit records goes on
 
 	LabelKeyStoreSecrets  Label = "key-store-secrets" // credentials for others' XKS proxies

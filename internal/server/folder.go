@@ -31,6 +31,7 @@ const (
 	metaAccount    = "account"    // the account that it was made for
 	metaSlots      = "slots"      // the domain key's keyslots
 	metaRegions    = "regions"    // those of the last start, with commas
+	metaPending    = "pending"    // sealed: the audit record of the last change of the slots, until it is in the journal
 )
 
 const (
@@ -61,7 +62,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	// A root that cannot be had leaves no folder behind. The file is in the folder.
 	var root seal.Root
 	if _, err := os.Stat(filepath.Join(dir, storeFolder)); errors.Is(err, os.ErrNotExist) && cfg.Seal != string(seal.KindFile) {
-		if root, err = cfg.folder().make(ctx, cfg.rand()); err != nil {
+		if root, err = cfg.folder().first(ctx, cfg.rand()); err != nil {
 			return nil, err
 		}
 	}
@@ -174,7 +175,7 @@ func fullDisk(dir string, err error) error {
 // create makes a deployment. root is its root, if there is one already.
 func (f *folder) create(ctx context.Context, cfg *Config, root seal.Root) (err error) {
 	if root == nil {
-		if root, err = cfg.folder().make(ctx, cfg.rand()); err != nil {
+		if root, err = cfg.folder().first(ctx, cfg.rand()); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ var _ admin.Operator = (*operator)(nil)
 // Operator is the deployment of a data folder that no server has open.
 type Operator interface {
 	admin.Operator
+	admin.Seals
 	io.Closer
 }
 
@@ -37,6 +38,11 @@ func OpenOperator(ctx context.Context, in Folder) (Operator, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newOperator(ctx, in, f)
+}
+
+// newOperator puts a deployment together over an open folder.
+func newOperator(ctx context.Context, in Folder, f *folder) (*operator, error) {
 	o := &operator{&Server{
 		cfg: Config{
 			DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: "pebble",
@@ -44,8 +50,7 @@ func OpenOperator(ctx context.Context, in Folder) (Operator, error) {
 		},
 		folder: f, domain: f.domain, clock: clock.System(), stopped: make(chan struct{}),
 	}}
-	err = o.openStopped(ctx)
-	if err != nil {
+	if err := o.openStopped(ctx); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil

@@ -68,9 +68,18 @@ func (r RootSettings) check(kind string) error {
 	return nil
 }
 
-// make makes the root of a new deployment, or the next root of one that there is.
-// A file that is there already, from an attempt that did not come to its end, is
-// taken.
+// first makes the root of a new deployment. A file that is there already, from a
+// first start that did not come to its end, is taken.
+func (f Folder) first(ctx context.Context, rand io.Reader) (seal.Root, error) {
+	if seal.Kind(f.Seal) == seal.KindFile {
+		if root, err := seal.OpenFileRoot(filepath.Join(f.Dir, rootFile), rand); !errors.Is(err, seal.ErrRootMissing) {
+			return root, err
+		}
+	}
+	return f.make(ctx, rand)
+}
+
+// make makes a new root.
 func (f Folder) make(ctx context.Context, rand io.Reader) (seal.Root, error) {
 	switch seal.Kind(f.Seal) {
 	case seal.KindPassphrase:
@@ -88,9 +97,9 @@ func (f Folder) make(ctx context.Context, rand io.Reader) (seal.Root, error) {
 		return awskms.Create(ctx, api, f.Root.KMSKey)
 	}
 	path := filepath.Join(f.Dir, rootFile)
-	root, err := seal.OpenFileRoot(path, rand)
-	if errors.Is(err, seal.ErrRootMissing) {
-		return seal.CreateFileRoot(path, rand)
+	root, err := seal.CreateFileRoot(path, rand)
+	if errors.Is(err, seal.ErrRootExists) {
+		return nil, problem("there is a root in "+path+" already, which is not in force; it may be an old one that others have", "Move it away, and try again:\n  mv "+path+" "+path+".old", err)
 	}
 	return root, err
 }
@@ -151,7 +160,7 @@ func (r RootSettings) connect(ctx context.Context) (awskms.API, error) {
 
 func (r RootSettings) passphrase(fresh bool) (secret.Bytes, error) {
 	if r.PassphraseFile != "" {
-		return readPassphrase(r.PassphraseFile)
+		return ReadPassphrase(r.PassphraseFile)
 	}
 	if r.Ask != nil {
 		return r.Ask(fresh)
@@ -159,12 +168,13 @@ func (r RootSettings) passphrase(fresh bool) (secret.Bytes, error) {
 	return nil, problem("there is no passphrase, and nobody to ask for it", "Name a file that holds it with --seal-passphrase-file.", seal.ErrRootMissing)
 }
 
-// readPassphrase reads a passphrase without the end of its line.
-func readPassphrase(path string) (secret.Bytes, error) {
+// ReadPassphrase reads a passphrase, without the end of its line, from a file that is
+// not every user's to read.
+func ReadPassphrase(path string) (secret.Bytes, error) {
 	// O_NONBLOCK keeps a pipe that nobody writes to from hanging the start.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, problem("the passphrase cannot be read", "Check --seal-passphrase-file. Nothing was created.", errors.Join(seal.ErrRootMissing, err))
+		return nil, problem("the passphrase cannot be read", "Check the name of the file that holds it, and who may read it. Nothing was created.", errors.Join(seal.ErrRootMissing, err))
 	}
 	defer f.Close()
 	info, err := f.Stat()

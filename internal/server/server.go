@@ -109,7 +109,8 @@ type Server struct {
 	admin    *admin.Server
 	listener net.Listener
 
-	// changes are made to accounts one at a time: two rotations would write one file.
+	// changes are made to accounts and to the seal one at a time: two rotations would
+	// write one file.
 	changes sync.Mutex
 
 	background sync.WaitGroup
@@ -206,7 +207,10 @@ func (s *Server) openStore(ctx context.Context) error {
 		Journal: s.journal,
 		Fatal:   store.Exit,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.recordPending(ctx)
 }
 
 // streamName is the stream of the embedded store.

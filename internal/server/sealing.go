@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/secret"
+)
+
+var _ admin.Seals = (*operator)(nil)
+
+// Seal implements [admin.Seals].
+func (o *operator) Seal(context.Context) (admin.Seal, error) {
+	o.changes.Lock()
+	defer o.changes.Unlock()
+	return o.sealLocked(), nil
+}
+
+func (o *operator) sealLocked() admin.Seal {
+	info := o.domain.Info()
+	shown := admin.Seal{Deployment: info.Deployment, Version: info.Current}
+	for _, r := range info.Roots {
+		root := admin.SealRoot{ID: r.ID, Kind: string(r.Kind)}
+		if r.ID == o.folder.root.ID() {
+			root.Where = o.folder.root.Describe()
+		}
+		shown.Roots = append(shown.Roots, root)
+	}
+	return shown
+}
+
+// RotateDomainKey implements [admin.Seals].
+func (o *operator) RotateDomainKey(ctx context.Context, by admin.Peer) (admin.Seal, error) {
+	o.changes.Lock()
+	defer o.changes.Unlock()
+	params := map[string]string{"version": fmt.Sprint(o.domain.Current() + 1)}
+	return o.changeSeal(ctx, by, "RotateDomainKey", params, func(record []byte) error {
+		return o.putSlots(ctx, []seal.Root{o.folder.root}, true, record)
+	})
+}
+
+// MigrateSeal implements [admin.Seals].
+func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewSeal) (admin.Seal, error) {
+	o.changes.Lock()
+	defer o.changes.Unlock()
+	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint}
+	return o.changeSeal(ctx, by, "MigrateSeal", params, func(record []byte) error {
+		to := Folder{Dir: o.cfg.DataDir, Seal: in.Kind, Root: RootSettings{
+			Ask:    func(bool) (secret.Bytes, error) { return append(secret.Bytes{}, in.Passphrase...), nil },
+			KMSKey: in.KMSKey, KMSEndpoint: in.KMSEndpoint, KMSRegion: in.KMSRegion,
+		}}
+		if err := to.Root.check(in.Kind); err != nil {
+			return err
+		}
+		if in.Kind == string(seal.KindFile) && strings.HasPrefix(o.folder.root.ID(), string(seal.KindFile)+":") {
+			return o.replaceRootFile(ctx, record)
+		}
+		root, err := to.make(ctx, o.cfg.rand())
+		if err != nil {
+			return err
+		}
+		if err := o.putSlots(ctx, []seal.Root{root}, false, record); err != nil {
+			return err
+		}
+		o.folder.root = root
+		return nil
+	})
+}
+
+// changeSeal makes a change with its record.
+func (o *operator) changeSeal(ctx context.Context, by admin.Peer, name string, params map[string]string, change func(record []byte) error) (admin.Seal, error) {
+	// The record of what is done must not find the disk full.
+	if err := o.store.Ready(ctx); err != nil {
+		return admin.Seal{}, err
+	}
+	record, refused, err := o.record(ctx, by, name, params)
+	if err != nil {
+		return admin.Seal{}, err
+	}
+	if err := change(record); err != nil {
+		return admin.Seal{}, refused(err)
+	}
+	if err := o.recordPending(ctx); err != nil {
+		return admin.Seal{}, problem("the seal is changed, and the change is not in the audit trail yet", "The next start records it.", err)
+	}
+	return o.sealLocked(), nil
+}
+
+// putSlots gives roots, and no others, the keyslots of the domain key, with rotate
+// in a new version of it. The slots and the record are stored in one step, before
+// anything goes by the new ones: a process that is killed opens with the old slots
+// or the new ones, and makes good for the record. record is nil when the change is
+// not at its end.
+func (s *Server) putSlots(ctx context.Context, roots []seal.Root, rotate bool, record []byte) error {
+	change, err := s.domain.Prepare(ctx, roots, rotate, s.cfg.rand())
+	if err != nil {
+		return err
+	}
+	meta := map[string][]byte{metaSlots: change.Slots}
+	if record != nil {
+		box, err := s.domain.Box(seal.LabelPendingRecord)
+		if err != nil {
+			return err
+		}
+		if meta[metaPending], err = box.Seal(s.cfg.rand(), record, change.Slots); err != nil {
+			return err
+		}
+	}
+	if err := s.folder.backend.SetMeta(ctx, meta); err != nil {
+		return fmt.Errorf("store the keyslots: %w", err)
+	}
+	change.Apply()
+	if !rotate {
+		return nil
+	}
+	version := s.domain.Current()
+	key, err := s.domain.Derive(version, seal.LabelJournalSealing)
+	if err != nil {
+		return err
+	}
+	return s.journal.Rekey(version, key)
+}
+
+// recordPending moves the record of a change of the slots, if there is one, to the
+// journal. A process that is killed between the two steps records it once more,
+// under the same event id.
+func (s *Server) recordPending(ctx context.Context) error {
+	meta, err := s.folder.backend.Meta(ctx)
+	if err != nil || meta[metaPending] == nil {
+		return err
+	}
+	box, err := s.domain.Box(seal.LabelPendingRecord)
+	if err != nil {
+		return err
+	}
+	record, err := box.Open(meta[metaPending], meta[metaSlots])
+	if err != nil {
+		return problem("the audit record of the last change of the seal was altered", "Somebody has changed the data folder: compare it with a backup.", err)
+	}
+	if err := s.store.Append(ctx, record); err != nil {
+		return err
+	}
+	return s.folder.backend.SetMeta(ctx, map[string][]byte{metaPending: nil})
+}
+
+// nextRoot is the end of the name of a root that is to take another's place.
+const nextRoot = ".next"
+
+// replaceRootFile puts a new root file in the place of the one in force. There is
+// no moment at which the file that is there does not open: both roots have slots
+// while the one takes the other's place.
+func (o *operator) replaceRootFile(ctx context.Context, record []byte) error {
+	path := filepath.Join(o.cfg.DataDir, rootFile)
+	if err := os.Remove(path + nextRoot); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err // of an attempt that did not come to its end: never in force under this name
+	}
+	next, err := seal.CreateFileRoot(path+nextRoot, o.cfg.rand())
+	if err != nil {
+		return err
+	}
+	if err := o.putSlots(ctx, []seal.Root{o.folder.root, next}, false, nil); err != nil {
+		return err
+	}
+	if err := os.Rename(path+nextRoot, path); err != nil {
+		return err
+	}
+	o.folder.root = next // whatever follows: the old one is not on disk any more
+	if err := syncFolder(o.cfg.DataDir); err != nil {
+		return err
+	}
+	root, err := seal.OpenFileRoot(path, o.cfg.rand())
+	if err != nil {
+		return err
+	}
+	o.folder.root = root
+	return o.putSlots(ctx, []seal.Root{root}, false, record)
+}
