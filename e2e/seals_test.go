@@ -195,3 +195,83 @@ func TestSealIsChangedWhileServing(t *testing.T) {
 		t.Errorf("%d rotations are recorded", n)
 	}
 }
+
+// TestRecoveryDrill loses the root, also after a rotation that nobody attended, and
+// opens the folder with shares.
+func TestRecoveryDrill(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	s := startIn(t, data)
+	c := kmsClient(t, s, defaultRegion)
+	first := encrypt(t, c, *createKey(t, c, &kms.CreateKeyInput{}).Arn, []byte("x"), nil)
+	refused(t, s, "there is no set of 3 shares of which 1 are needed", "recovery", "init", "--shares", "3", "--needed", "1")
+	replaced := sharesIn(t, succeeds(t, s, "recovery", "init", "--shares", "3", "--needed", "2"), 3)
+	refused(t, s, "there is a recovery key already", "recovery", "init")
+	shares := sharesIn(t, succeeds(t, s, "recovery", "init", "--shares", "4", "--needed", "2", "--replace"), 4)
+	succeeds(t, s, "seal", "rotate")
+	second := encrypt(t, c, *createKey(t, c, &kms.CreateKeyInput{}).Arn, []byte("x"), nil)
+	if out := succeeds(t, s, "seal", "status"); !strings.Contains(out, "any 2 of 4 shares") || !strings.Contains(out, "root recovery:") {
+		t.Errorf("status printed\n%s", out)
+	}
+	file := func(lines ...string) string { return passphraseFile(t, "# shares\n\n"+strings.Join(lines, "\n")+"\n") }
+	if out := succeeds(t, s, "recovery", "verify", "--shares-file", file(shares[3], shares[0])); !strings.Contains(out, "in all 2 versions") {
+		t.Errorf("verify printed %s", out)
+	}
+	refused(t, s, "1 shares are too few", "recovery", "verify", "--shares-file", file(shares[0]))
+	refused(t, s, "is of set", "recovery", "verify", "--shares-file", file(replaced...))
+	refused(t, s, "a server runs on", "recovery", "open", "--shares-file", file(shares...))
+	mustStop(t, s)
+
+	root := filepath.Join(data, "root.key")
+	if err := os.Remove(root); err != nil {
+		t.Fatal(err)
+	}
+	notStarted(t, data, "the root of this deployment is missing", nil)
+	succeeds(t, s, "recovery", "verify", "--shares-file", file(shares[1:3]...))
+	refused(t, s, "share 2 cannot be used", "recovery", "open", "--shares-file", file(shares[0], strings.ToLower(shares[1])[:98]))
+	refused(t, s, "is of set", "recovery", "open", "--shares-file", file(replaced...))
+	refused(t, s, "too few", "recovery", "open", "--shares-file", file(shares[2]))
+	if _, err := os.Stat(root); err == nil {
+		t.Error("a refused recovery has made a root")
+	}
+	succeeds(t, s, "recovery", "open", "--shares-file", file(shares[2]), "--shares-file", file(strings.ToLower(shares[1])))
+	s = startIn(t, data)
+	opensAgain(t, s, first)
+	opensAgain(t, s, second)
+
+	// The shares go on: another root is lost, and one of another kind comes.
+	succeeds(t, s, "seal", "rotate")
+	mustStop(t, s)
+	refused(t, s, "there is a root in", "recovery", "open", "--shares-file", file(shares...))
+	good := passphraseFile(t, passphrase)
+	succeeds(t, s, "recovery", "open", "--seal", "passphrase", "--seal-passphrase-file", good, "--shares-file", file(shares...))
+	notStarted(t, data, "is of the kind passphrase, not file", nil)
+	s = startIn(t, data, "--seal", "passphrase", "--seal-passphrase-file", good)
+	opensAgain(t, s, first)
+	opensAgain(t, s, second)
+	trail := succeeds(t, s, "audit", "tail", "-n", "1000")
+	for _, share := range append(shares, replaced...) {
+		if strings.Contains(trail, share) || strings.Contains(s.Output(), share) {
+			t.Error("a share was recorded or logged")
+		}
+	}
+	for event, n := range map[string]int{"InitRecovery": 4, "VerifyRecovery": 4, "RecoverSeal": 3} {
+		if got := strings.Count(trail, `"`+event+`"`); got != n {
+			t.Errorf("%d records of %s, want %d", got, event, n)
+		}
+	}
+}
+
+// sharesIn are the shares that recovery init has printed.
+func sharesIn(t testing.TB, out string, n int) (shares []string) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			shares = append(shares, line)
+		}
+	}
+	if len(shares) != n {
+		t.Fatalf("%d shares were printed, want %d", len(shares), n)
+	}
+	return shares
+}

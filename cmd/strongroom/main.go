@@ -37,7 +37,7 @@ func ofProcess() *app {
 	return &app{
 		stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now,
 		stdoutIsTerminal: isTerminal(os.Stdout), stderrIsTerminal: isTerminal(os.Stderr),
-		hidden: hidden(),
+		stdin: os.Stdin, hidden: hidden(),
 		signals: func() <-chan os.Signal {
 			// A reader of the log that has gone away must not take the server along.
 			signal.Ignore(syscall.SIGPIPE)
@@ -55,7 +55,10 @@ func ofProcess() *app {
 		openAudit: func(ctx context.Context, in server.Folder) (offlineAudit, error) {
 			return server.OpenAudit(ctx, in)
 		},
-		verifyExport:   server.VerifyExport,
+		verifyExport: server.VerifyExport,
+		openRecovered: func(ctx context.Context, in server.Folder, shares []string) (server.Recovered, error) {
+			return server.OpenRecovered(ctx, in, shares)
+		},
 		readPassphrase: server.ReadPassphrase,
 		openOperator: func(ctx context.Context, in server.Folder) (server.Operator, error) {
 			return server.OpenOperator(ctx, in)
@@ -75,6 +78,7 @@ func isTerminal(f *os.File) bool {
 type app struct {
 	stdout, stderr                     io.Writer
 	stdoutIsTerminal, stderrIsTerminal bool
+	stdin                              io.Reader
 	// hidden reads a line from the terminal without showing it; nil without one.
 	hidden func() (secret.Bytes, error)
 	env    []string
@@ -86,6 +90,7 @@ type app struct {
 	start          func(context.Context, server.Config) (running, error)
 	openAudit      func(ctx context.Context, in server.Folder) (offlineAudit, error)
 	verifyExport   func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
+	openRecovered  func(ctx context.Context, in server.Folder, shares []string) (server.Recovered, error)
 	readPassphrase func(path string) (secret.Bytes, error)
 	openOperator   func(ctx context.Context, in server.Folder) (server.Operator, error)
 
@@ -111,14 +116,15 @@ type offlineAudit interface {
 
 // commands is the command line; a Help method of a command is its long text.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Start the server."`
-	Access  accessCmd  `cmd:"" help:"Ask who can do what, and look at policies."`
-	Account accountCmd `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
-	Audit   auditCmd   `cmd:"" help:"Read and check the audit trail."`
-	Seal    sealCmd    `cmd:"" help:"Say what opens the keys, and change it."`
-	Trail   trailCmd   `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
-	XKS     xksCmd     `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
-	Version versionCmd `cmd:"" help:"Say which build this is."`
+	Serve    serveCmd    `cmd:"" help:"Start the server."`
+	Access   accessCmd   `cmd:"" help:"Ask who can do what, and look at policies."`
+	Account  accountCmd  `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
+	Audit    auditCmd    `cmd:"" help:"Read and check the audit trail."`
+	Recovery recoveryCmd `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
+	Seal     sealCmd     `cmd:"" help:"Say what opens the keys, and change it."`
+	Trail    trailCmd    `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
+	XKS      xksCmd      `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
+	Version  versionCmd  `cmd:"" help:"Say which build this is."`
 }
 
 type auditCmd struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/secret"
@@ -48,6 +49,11 @@ func describeSeal(s admin.Seal) string {
 			fmt.Fprintf(&text, " (%s)", r.Where)
 		}
 		text.WriteByte('\n')
+	}
+	if r := s.Recovery; r != nil {
+		fmt.Fprintf(&text, "recovery set %s: any %d of %d shares, made %s\n", r.Set, r.Needed, r.Shares, r.Made.Format(time.RFC3339))
+	} else {
+		text.WriteString("no recovery key; to make one: strongroom recovery init\n")
 	}
 	return text.String()
 }

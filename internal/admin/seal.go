@@ -1,12 +1,18 @@
 package admin
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // The routes of the commands about the seal.
 const (
 	sealStatusRoute  = "/v1/seal/status"
 	rotateSealRoute  = "/v1/seal/rotate"
 	migrateSealRoute = "/v1/seal/migrate"
+
+	initRecoveryRoute   = "/v1/recovery/init"
+	verifyRecoveryRoute = "/v1/recovery/verify"
 )
 
 // Seals is a deployment's seal as it can be asked and changed; see [Operator] for
@@ -19,6 +25,44 @@ type Seals interface {
 	RotateDomainKey(ctx context.Context, by Peer) (Seal, error)
 	// MigrateSeal puts another root in the place of the one that there is.
 	MigrateSeal(ctx context.Context, by Peer, in NewSeal) (Seal, error)
+	// InitRecovery makes a recovery key and returns its shares, which exist nowhere
+	// else.
+	InitRecovery(ctx context.Context, by Peer, in NewRecovery) (RecoveryShares, error)
+	// VerifyRecovery says whether these shares open every version of the domain key.
+	// It changes nothing but the audit trail.
+	VerifyRecovery(ctx context.Context, by Peer, in RecoveryProof) (Seal, error)
+}
+
+// NewRecovery is a recovery key that is to be made.
+type NewRecovery struct {
+	// Needed of Shares shares are to open.
+	Needed int `json:"needed"`
+	Shares int `json:"shares"`
+	// Replace ends the recovery key that there is.
+	Replace bool `json:"replace,omitempty"`
+}
+
+// RecoveryShares is a recovery key that was made.
+type RecoveryShares struct {
+	Deployment string   `json:"deployment"`
+	Recovery   Recovery `json:"recovery"`
+	// Texts are the shares. They are secrets.
+	Texts []string `json:"shares"`
+}
+
+// RecoveryProof is shares of the recovery key, which are secrets.
+type RecoveryProof struct {
+	Texts []string `json:"shares"`
+}
+
+// Recovery is the recovery key that is in force.
+type Recovery struct {
+	// Set is its id, which stands in its shares: 8 hex digits.
+	Set string `json:"set"`
+	// Needed of Shares shares open.
+	Needed int       `json:"needed"`
+	Shares int       `json:"shares"`
+	Made   time.Time `json:"made"`
 }
 
 // NewSeal is a root that is to be.
@@ -40,6 +84,8 @@ type Seal struct {
 	Version uint32 `json:"version"`
 	// Roots have keyslots, the recovery key's among them.
 	Roots []SealRoot `json:"roots"`
+	// Recovery is nil where there is none.
+	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
 // SealRoot is a root of trust that has keyslots.
@@ -65,6 +111,8 @@ func (s *Server) sealRows() map[string]commandRow {
 			defer clear(in.Passphrase)
 			return o.MigrateSeal(ctx, by, in)
 		}),
+		initRecoveryRoute:   changing(o.InitRecovery),
+		verifyRecoveryRoute: changing(o.VerifyRecovery),
 	}
 }
 
@@ -83,4 +131,14 @@ func (c *Client) RotateDomainKey(ctx context.Context, _ Peer) (Seal, error) {
 // MigrateSeal implements [Seals].
 func (c *Client) MigrateSeal(ctx context.Context, _ Peer, in NewSeal) (Seal, error) {
 	return command[NewSeal, Seal](ctx, c, migrateSealRoute, in)
+}
+
+// InitRecovery implements [Seals].
+func (c *Client) InitRecovery(ctx context.Context, _ Peer, in NewRecovery) (RecoveryShares, error) {
+	return command[NewRecovery, RecoveryShares](ctx, c, initRecoveryRoute, in)
+}
+
+// VerifyRecovery implements [Seals].
+func (c *Client) VerifyRecovery(ctx context.Context, _ Peer, in RecoveryProof) (Seal, error) {
+	return command[RecoveryProof, Seal](ctx, c, verifyRecoveryRoute, in)
 }

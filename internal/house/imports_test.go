@@ -20,7 +20,7 @@ const module = "github.com/strongroom/strongroom/"
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
 	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc", "internal/totp"},
-	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms"},
+	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
@@ -130,7 +130,7 @@ var keepers = map[string][]string{
 	module + "internal/keyring/software": {"internal/server"},
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
-	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms"},
+	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/recovery"},
 	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest"},
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest"},
 	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest"},

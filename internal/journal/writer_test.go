@@ -272,3 +272,31 @@ func TestFramesAreSealed(t *testing.T) {
 		t.Errorf("under another key: %v", p)
 	}
 }
+
+// TestRekey: frames from there on are sealed under the other version, the chain goes
+// on, and a key that is none changes nothing.
+func TestRekey(t *testing.T) {
+	r := newRig(t)
+	r.commit([]byte(`{"n":1}`))
+	if err := r.w.Rekey(4, make(secret.Bytes, keySize-1)); err == nil {
+		t.Error("a short key is taken")
+	}
+	other := secret.Bytes(bytes.Repeat([]byte{8}, keySize))
+	if err := r.w.Rekey(4, other); err != nil {
+		t.Fatal(err)
+	}
+	if f := r.commit([]byte(`{"n":2}`)); f.keyVersion != 4 {
+		t.Errorf("sealed under version %d", f.keyVersion)
+	} else if _, err := f.open(other); err != nil {
+		t.Error(err)
+	}
+	report, err := verify(r.kept, func(version uint32) (secret.Bytes, error) {
+		if version == 4 {
+			return other, nil
+		}
+		return journalKey(version)
+	})
+	if err != nil || report.Records != 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

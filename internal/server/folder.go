@@ -207,6 +207,11 @@ func modeOf(cfg *Config) string {
 // openExisting opens a data folder that a server has made, whatever its mode, while
 // no server has it.
 func openExisting(ctx context.Context, in Folder) (*folder, error) {
+	return openWith(ctx, in, func(f *folder, meta map[string][]byte) error { return f.unseal(ctx, in, rand.Reader, meta) })
+}
+
+// openWith is openExisting with another way to open the domain key.
+func openWith(ctx context.Context, in Folder, unseal func(*folder, map[string][]byte) error) (*folder, error) {
 	if err := in.Root.check(in.Seal); err != nil {
 		return nil, err
 	}
@@ -229,7 +234,7 @@ func openExisting(ctx context.Context, in Folder) (*folder, error) {
 	case len(meta[metaDeployment]) == 0:
 		err = problem(fmt.Sprintf("the first start of %s was interrupted; it holds nothing yet", dir), "strongroom serve --data "+dir, nil)
 	default:
-		err = f.unseal(ctx, in, rand.Reader, meta)
+		err = unseal(f, meta)
 	}
 	if err != nil {
 		return nil, errors.Join(err, backend.Close())

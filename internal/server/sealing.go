@@ -25,6 +25,10 @@ func (o *operator) Seal(context.Context) (admin.Seal, error) {
 func (o *operator) sealLocked() admin.Seal {
 	info := o.domain.Info()
 	shown := admin.Seal{Deployment: info.Deployment, Version: info.Current}
+	if recovery, err := recoveryOf(info); err == nil && recovery != nil {
+		set := shownSet(recovery.Set())
+		shown.Recovery = &set
+	}
 	for _, r := range info.Roots {
 		root := admin.SealRoot{ID: r.ID, Kind: string(r.Kind)}
 		if r.ID == o.folder.root.ID() {
@@ -41,7 +45,7 @@ func (o *operator) RotateDomainKey(ctx context.Context, by admin.Peer) (admin.Se
 	defer o.changes.Unlock()
 	params := map[string]string{"version": fmt.Sprint(o.domain.Current() + 1)}
 	return o.changeSeal(ctx, by, "RotateDomainKey", params, func(record []byte) error {
-		return o.putSlots(ctx, []seal.Root{o.folder.root}, true, record)
+		return o.putSlotsOf(ctx, true, record, o.folder.root)
 	})
 }
 
@@ -65,7 +69,7 @@ func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewS
 		if err != nil {
 			return err
 		}
-		if err := o.putSlots(ctx, []seal.Root{root}, false, record); err != nil {
+		if err := o.putSlotsOf(ctx, false, record, root); err != nil {
 			return err
 		}
 		o.folder.root = root
@@ -90,6 +94,18 @@ func (o *operator) changeSeal(ctx context.Context, by admin.Peer, name string, p
 		return admin.Seal{}, problem("the seal is changed, and the change is not in the audit trail yet", "The next start records it.", err)
 	}
 	return o.sealLocked(), nil
+}
+
+// putSlotsOf is putSlots for these roots and the recovery key that there is.
+func (o *operator) putSlotsOf(ctx context.Context, rotate bool, record []byte, roots ...seal.Root) error {
+	recovery, err := recoveryOf(o.domain.Info())
+	if err != nil {
+		return err
+	}
+	if recovery != nil {
+		roots = append(roots, recovery)
+	}
+	return o.putSlots(ctx, roots, rotate, record)
 }
 
 // putSlots gives roots, and no others, the keyslots of the domain key, with rotate
@@ -164,7 +180,7 @@ func (o *operator) replaceRootFile(ctx context.Context, record []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := o.putSlots(ctx, []seal.Root{o.folder.root, next}, false, nil); err != nil {
+	if err := o.putSlotsOf(ctx, false, nil, o.folder.root, next); err != nil {
 		return err
 	}
 	if err := os.Rename(path+nextRoot, path); err != nil {
@@ -179,5 +195,5 @@ func (o *operator) replaceRootFile(ctx context.Context, record []byte) error {
 		return err
 	}
 	o.folder.root = root
-	return o.putSlots(ctx, []seal.Root{root}, false, record)
+	return o.putSlotsOf(ctx, false, record, root)
 }

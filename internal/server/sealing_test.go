@@ -26,6 +26,13 @@ type dying struct {
 	left int
 }
 
+// limit lets so many more writes through.
+func (d *dying) limit(writes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = writes
+}
+
 func (d *dying) live() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,32 +91,37 @@ func TestChangesOfTheSealSurviveAKill(t *testing.T) {
 		name, event string
 		change      func(context.Context, *operator) error
 		after       string // the kind
+		inForce     func(is seal.Info, was string) bool
 	}{
 		{"rotate", "RotateDomainKey", func(ctx context.Context, o *operator) error {
 			_, err := o.RotateDomainKey(ctx, someone)
 			return err
-		}, "file"},
+		}, "file", func(is seal.Info, _ string) bool { return is.Current == 2 }},
 		{"another kind", "MigrateSeal", func(ctx context.Context, o *operator) error {
 			_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "passphrase", Passphrase: []byte(testPassphrase)})
 			return err
-		}, "passphrase"},
+		}, "passphrase", func(is seal.Info, _ string) bool { return is.Roots[0].Kind == seal.KindPassphrase }},
 		{"another file", "MigrateSeal", func(ctx context.Context, o *operator) error {
 			_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "file"})
 			return err
-		}, "file"},
+		}, "file", func(is seal.Info, was string) bool { return len(is.Roots) == 1 && is.Roots[0].ID != was }},
+		{"recovery key", "InitRecovery", func(ctx context.Context, o *operator) error {
+			_, err := o.InitRecovery(ctx, someone, admin.NewRecovery{Needed: 2, Shares: 3})
+			return err
+		}, "file", func(is seal.Info, _ string) bool { return len(is.Roots) == 2 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for writes, finished := 0, false; !finished; writes++ {
 				if writes > 20 {
 					t.Fatal("it never ends")
 				}
-				finished = killedAfter(t, writes, c.event, c.after, c.change)
+				finished = killedAfter(t, writes, c.event, c.after, c.change, c.inForce)
 			}
 		})
 	}
 }
 
-func killedAfter(t *testing.T, writes int, event, after string, change func(context.Context, *operator) error) (finished bool) {
+func killedAfter(t *testing.T, writes int, event, after string, change func(context.Context, *operator) error, inForce func(seal.Info, string) bool) (finished bool) {
 	t.Helper()
 	cfg := config(t, filepath.Join(t.TempDir(), "data"))
 	s := mustStart(t, cfg)
@@ -127,19 +139,15 @@ func killedAfter(t *testing.T, writes int, event, after string, change func(cont
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend.mu.Lock()
-	backend.left = writes
-	backend.mu.Unlock()
+	backend.limit(writes)
+	was := f.domain.Info().Roots[0].ID
 	failure := change(t.Context(), o)
-	backend.mu.Lock()
-	backend.left = 0
-	backend.mu.Unlock()
+	backend.limit(0)
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	inForce := 0
-	opened := false
+	effect, opened := false, false
 	for _, with := range []Folder{in, {Dir: in.Dir, Seal: after, Root: asked(testPassphrase)}} {
 		f, err := openExisting(t.Context(), with)
 		if err != nil {
@@ -148,9 +156,7 @@ func killedAfter(t *testing.T, writes int, event, after string, change func(cont
 			}
 			continue
 		}
-		if f.domain.Current() > 1 || with.Seal != "file" || len(f.domain.Info().Roots) == 1 && event == "MigrateSeal" && failure == nil {
-			inForce = 1
-		}
+		effect = inForce(f.domain.Info(), was)
 		if err := f.backend.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -164,8 +170,8 @@ func killedAfter(t *testing.T, writes int, event, after string, change func(cont
 		t.Errorf("after %d writes a call is answered %d", writes, status)
 	}
 	mustStop(t, again)
-	if n := count(t, cfg.folder(), event); n < inForce || n > 2 || failure == nil && inForce != 1 {
-		t.Errorf("after %d writes: %d records, in force %d, %v", writes, n, inForce, failure)
+	if n := count(t, cfg.folder(), event); n > 2 || effect != (n > 0) || failure == nil && !effect {
+		t.Errorf("after %d writes: %d records, in effect %t, %v", writes, n, effect, failure)
 	}
 	return failure == nil
 }

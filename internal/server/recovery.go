@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/seal/recovery"
+)
+
+// recoveryOf returns the public half of the recovery key; nil where there is none.
+func recoveryOf(info seal.Info) (*recovery.Root, error) {
+	for _, r := range info.Roots {
+		if r.Kind == seal.KindRecovery {
+			return recovery.Open(r)
+		}
+	}
+	return nil, nil
+}
+
+func shownSet(s recovery.Set) admin.Recovery {
+	return admin.Recovery{Set: s.Name(), Needed: s.Needed, Shares: s.Shares, Made: s.Made}
+}
+
+// InitRecovery implements [admin.Seals].
+func (o *operator) InitRecovery(ctx context.Context, by admin.Peer, in admin.NewRecovery) (admin.RecoveryShares, error) {
+	o.changes.Lock()
+	defer o.changes.Unlock()
+	made := admin.RecoveryShares{Deployment: o.domain.Deployment()}
+	params := map[string]string{"needed": strconv.Itoa(in.Needed), "shares": strconv.Itoa(in.Shares), "replace": strconv.FormatBool(in.Replace)}
+	_, err := o.changeSeal(ctx, by, "InitRecovery", params, func(record []byte) error {
+		was, err := recoveryOf(o.domain.Info())
+		if err != nil {
+			return err
+		}
+		if was != nil && !in.Replace {
+			return problem("there is a recovery key already, of set "+was.Set().Name(), "To end it, and its shares with it, add --replace.", nil)
+		}
+		key, shares, err := recovery.New(o.domain.Deployment(), in.Needed, in.Shares, o.clock.Now(), o.cfg.rand())
+		if err != nil {
+			return err
+		}
+		if err := o.putSlots(ctx, []seal.Root{o.folder.root, key}, false, record); err != nil {
+			return err
+		}
+		made.Recovery = shownSet(key.Set())
+		for _, s := range shares {
+			made.Texts = append(made.Texts, s.Text())
+		}
+		return nil
+	})
+	if err != nil {
+		return admin.RecoveryShares{}, err
+	}
+	return made, nil
+}
+
+// VerifyRecovery implements [admin.Seals].
+func (o *operator) VerifyRecovery(ctx context.Context, by admin.Peer, in admin.RecoveryProof) (admin.Seal, error) {
+	o.changes.Lock()
+	defer o.changes.Unlock()
+	record, refused, err := o.record(ctx, by, "VerifyRecovery", map[string]string{"shares": strconv.Itoa(len(in.Texts))})
+	if err != nil {
+		return admin.Seal{}, err
+	}
+	root, err := combine(o.domain.Info(), in.Texts)
+	if err == nil {
+		err = o.domain.Proves(ctx, root)
+	}
+	if err != nil {
+		return admin.Seal{}, refused(err)
+	}
+	return o.sealLocked(), o.store.Append(ctx, record)
+}
+
+// combine makes the recovery key of its shares.
+func combine(info seal.Info, texts []string) (*recovery.Root, error) {
+	if len(texts) > recovery.MaxShares {
+		return nil, problem(fmt.Sprintf("%d shares are too many: no set has more than %d", len(texts), recovery.MaxShares), "", nil)
+	}
+	shares := make([]recovery.Share, len(texts))
+	for i, text := range texts {
+		var err error
+		if shares[i], err = recovery.ParseShare(text); err != nil {
+			return nil, problem(fmt.Sprintf("share %d cannot be used", i+1), "Compare it with what is on the paper, group by group.", err)
+		}
+	}
+	for _, r := range info.Roots {
+		if r.Kind == seal.KindRecovery {
+			return recovery.Combine(r, info.Deployment, shares)
+		}
+	}
+	return nil, problem("this deployment has no recovery key", "To make one while the root opens it: strongroom recovery init", nil)
+}
+
+// Recovered is a deployment that was opened with its recovery key.
+type Recovered interface {
+	// VerifyRecovery is that of [admin.Seals].
+	VerifyRecovery(ctx context.Context, by admin.Peer, in admin.RecoveryProof) (admin.Seal, error)
+	// Reseal puts the root that the settings name, a new one, in the place of the one
+	// that is gone.
+	Reseal(ctx context.Context, by admin.Peer) (admin.Seal, error)
+	io.Closer
+}
+
+// OpenRecovered opens a data folder with shares of its recovery key, whatever has
+// become of its root. in names the root that is to be. It is refused while a server
+// has the folder.
+func OpenRecovered(ctx context.Context, in Folder, texts []string) (Recovered, error) {
+	f, err := openWith(ctx, in, unsealWith(ctx, texts))
+	if err != nil {
+		return nil, err
+	}
+	o, err := newOperator(ctx, in, f)
+	if err != nil {
+		return nil, err
+	}
+	return &recovered{o, in}, nil
+}
+
+// unsealWith opens the domain key with shares.
+func unsealWith(ctx context.Context, texts []string) func(*folder, map[string][]byte) error {
+	return func(f *folder, meta map[string][]byte) error {
+		known, err := seal.Read(meta[metaSlots])
+		if err != nil {
+			return err
+		}
+		root, err := combine(known, texts)
+		if err != nil {
+			return err
+		}
+		f.root = root
+		f.domain, err = seal.Open(ctx, root, meta[metaSlots])
+		return err
+	}
+}
+
+type recovered struct {
+	*operator
+	in Folder
+}
+
+// Reseal implements [Recovered].
+func (r *recovered) Reseal(ctx context.Context, by admin.Peer) (admin.Seal, error) {
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	params := map[string]string{"to": r.in.Seal, "set": shownSetOf(r.domain.Info())}
+	return r.changeSeal(ctx, by, "RecoverSeal", params, func(record []byte) error {
+		root, err := r.in.make(ctx, r.cfg.rand())
+		if err != nil {
+			return err
+		}
+		if err := r.putSlotsOf(ctx, false, record, root); err != nil {
+			return err
+		}
+		r.folder.root = root
+		return nil
+	})
+}
+
+func shownSetOf(info seal.Info) string {
+	if key, err := recoveryOf(info); err == nil && key != nil {
+		return key.Set().Name()
+	}
+	return ""
+}
+
+// CheckShare says what is wrong with the text of a share by itself.
+func CheckShare(text string) error {
+	if _, err := recovery.ParseShare(text); err != nil {
+		return problem("this cannot be used", "Compare it with what is on the paper, group by group.", err)
+	}
+	return nil
+}
