@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -87,5 +89,28 @@ func hidden() func() (secret.Bytes, error) {
 	if !term.IsTerminal(fd) {
 		return nil
 	}
-	return func() (secret.Bytes, error) { return term.ReadPassword(fd) }
+	return func() (secret.Bytes, error) {
+		shown, err := term.GetState(fd)
+		if err != nil {
+			return nil, err
+		}
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(stop)
+		type line struct {
+			text secret.Bytes
+			err  error
+		}
+		read := make(chan *line, 1)
+		go func() {
+			text, err := term.ReadPassword(fd)
+			read <- &line{text, err}
+		}()
+		select {
+		case l := <-read:
+			return l.text, l.err
+		case <-stop: // the terminal must not stay without an echo
+			return nil, errors.Join(&problem{what: "stopped; nothing was changed"}, term.Restore(fd, shown))
+		}
+	}
 }

@@ -171,7 +171,7 @@ func shownSetOf(info seal.Info) string {
 // CheckShare says what is wrong with the text of a share by itself.
 func CheckShare(text string) error {
 	if _, err := recovery.ParseShare(text); err != nil {
-		return problem("this cannot be used", "Compare it with what is on the paper, group by group.", err)
+		return problem("this share cannot be used", "Compare it with what is on the paper, group by group.", err)
 	}
 	return nil
 }

@@ -53,15 +53,15 @@ func (o *operator) RotateDomainKey(ctx context.Context, by admin.Peer) (admin.Se
 func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewSeal) (admin.Seal, error) {
 	o.changes.Lock()
 	defer o.changes.Unlock()
+	to := Folder{Dir: o.cfg.DataDir, Seal: in.Kind, Root: RootSettings{
+		Ask:    func(bool) (secret.Bytes, error) { return append(secret.Bytes{}, in.Passphrase...), nil },
+		KMSKey: in.KMSKey, KMSEndpoint: in.KMSEndpoint, KMSRegion: in.KMSRegion,
+	}}
+	if err := to.Root.check(in.Kind); err != nil { // before the record: it shows these settings
+		return admin.Seal{}, err
+	}
 	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint}
 	return o.changeSeal(ctx, by, "MigrateSeal", params, func(record []byte) error {
-		to := Folder{Dir: o.cfg.DataDir, Seal: in.Kind, Root: RootSettings{
-			Ask:    func(bool) (secret.Bytes, error) { return append(secret.Bytes{}, in.Passphrase...), nil },
-			KMSKey: in.KMSKey, KMSEndpoint: in.KMSEndpoint, KMSRegion: in.KMSRegion,
-		}}
-		if err := to.Root.check(in.Kind); err != nil {
-			return err
-		}
 		if in.Kind == string(seal.KindFile) && strings.HasPrefix(o.folder.root.ID(), string(seal.KindFile)+":") {
 			return o.replaceRootFile(ctx, record)
 		}
@@ -81,6 +81,9 @@ func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewS
 func (o *operator) changeSeal(ctx context.Context, by admin.Peer, name string, params map[string]string, change func(record []byte) error) (admin.Seal, error) {
 	// The record of what is done must not find the disk full.
 	if err := o.store.Ready(ctx); err != nil {
+		return admin.Seal{}, err
+	}
+	if err := o.recordPending(ctx); err != nil { // of an earlier one
 		return admin.Seal{}, err
 	}
 	record, refused, err := o.record(ctx, by, name, params)

@@ -233,6 +233,9 @@ func TestAnOldRootIsNotTakenForANewOne(t *testing.T) {
 	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "tpm"}); err == nil {
 		t.Error("a kind that there is not is taken")
 	}
+	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "aws-kms", KMSKey: "k", KMSEndpoint: "https://user:hunter2@kms.example.com"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("credentials in a URL: %v", err)
+	}
 	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "passphrase", Passphrase: []byte(testPassphrase)}); err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,12 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.recordPending(ctx)
+	err = s.recordPending(ctx)
+	if errors.Is(err, store.ErrFull) {
+		s.cfg.Log.Warn("the last change of the seal is not in the audit trail yet: there is too little space", "error", err)
+		err = nil
+	}
+	return err
 }
 
 // streamName is the stream of the embedded store.

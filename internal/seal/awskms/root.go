@@ -70,8 +70,11 @@ func (s Settings) Check() error {
 		return nil
 	}
 	u, err := url.Parse(s.Endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("%q is not the URL of a KMS", s.Endpoint)
+	if err == nil && u.User != nil {
+		return errors.New("credentials do not belong into the URL of a KMS")
+	}
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("that is not the URL of a KMS, which looks like https://kms.example.com")
 	}
 	if u.Scheme == "http" {
 		addr, err := netip.ParseAddr(u.Hostname())

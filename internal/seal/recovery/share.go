@@ -72,7 +72,7 @@ func checksum(body []byte) []byte {
 }
 
 // ErrShare is what ParseShare returns, wrapped, for what is no share.
-var ErrShare = errors.New("recovery: no share")
+var ErrShare = errors.New("not a share")
 
 // ParseShare reads a share. Spaces and hyphens, lower case, and O, I and L for 0, 1
 // and 1 are taken. The error says what is wrong without repeating the text.
