@@ -93,6 +93,17 @@ func TestWhoMayAssume(t *testing.T) {
 	dave := other.newUser("dave", "")
 	admin.iam("UpdateAssumeRolePolicy", "RoleName", "worker", "PolicyDocument", trust("111122223333")).ok()
 	carol.assume().ok()
+	// Whatever else is wrong with a request, it does not tell whether a role is there.
+	for _, wrong := range [][]string{
+		{"Tags.member.1.Key", "a", "Tags.member.1.Value", "1", "Tags.member.2.Key", "A", "Tags.member.2.Value", "2"},
+		{"TransitiveTagKeys.member.1", "a"},
+	} {
+		there := dave.assume(wrong...)
+		missing := dave.query("sts", "AssumeRole", append([]string{"RoleArn", accountARN + "role/team/absent", "RoleSessionName", "shift"}, wrong...)...)
+		if there.status != missing.status || there.value("Code") != missing.value("Code") {
+			t.Errorf("a role that is there: %s\none that is not: %s", there.body, missing.body)
+		}
+	}
 	dave.assume().fails(403, "AccessDenied", "is not authorized to perform: sts:AssumeRole on resource: "+workerARN)
 }
 

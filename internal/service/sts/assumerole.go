@@ -35,17 +35,11 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 	if caller.Type == policy.FederatedUser {
 		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
 	}
-	// Before the role is looked for: a wrong code tells nothing of it.
+	// Before the role is looked for: a wrong code tells nothing of it, and no more do
+	// tags that cannot be.
 	spend, err := s.oneTimeCode(ctx, call, in.SerialNumber, in.TokenCode)
 	if err != nil {
 		return nil, err
-	}
-	role, err := s.Sessions.Role(ctx, in.RoleArn)
-	if err != nil {
-		return nil, err
-	}
-	if role == nil {
-		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
 	}
 	tags, err := sessionTags(caller, in)
 	if err != nil {
@@ -57,6 +51,13 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 			return nil, denied(call, "sts:SetSourceIdentity", in.RoleArn)
 		}
 		identity = caller.Session.SourceIdentity
+	}
+	role, err := s.Sessions.Role(ctx, in.RoleArn)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
 	}
 	if err := mayAssume(ctx, call, role, in, tags, identity); err != nil {
 		return nil, err

@@ -56,16 +56,16 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call *authz.Cal
 		},
 		UserName: claims.Subject,
 	})
+	tags, err := claimedTags(claims)
+	if err != nil {
+		return nil, err
+	}
 	role, err := s.Sessions.Role(ctx, in.RoleArn)
 	if err != nil {
 		return nil, err
 	}
 	if role == nil {
 		return nil, deniedWebIdentity
-	}
-	tags, err := claimedTags(claims)
-	if err != nil {
-		return nil, err
 	}
 	keys := claimKeys(issuer, claims)
 	if err := mayAssumeWithWebIdentity(ctx, call, role, in, claims, tags, keys); err != nil {
