@@ -63,7 +63,28 @@ func TestRotatingCredentials(t *testing.T) {
 	}
 	h.fails(keyPath+"/encrypt", encryption("x"), xksapi.AuthenticationFailed)
 	h.credential = fresh
-	h.ok(keyPath+"/encrypt", encryption("x"))
+	out := h.ok(keyPath+"/encrypt", encryption("x"))
+
+	// A request that is under way when its credential goes gets no answer either.
+	_, spare, err := h.service.AddCredential(t.Context(), "pay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.credential = spare
+	h.journal.taken(t)
+	h.inside = func() {
+		h.mu.Lock()
+		h.inside = nil
+		h.mu.Unlock()
+		if _, err := h.service.RemoveCredential(t.Context(), "pay", spare.AccessKeyID); err != nil {
+			t.Error(err)
+		}
+	}
+	h.fails(keyPath+"/decrypt", decryption(out), xksapi.AuthenticationFailed)
+	if records := h.journal.taken(t); len(records) != 1 || records[0]["errorCode"] != "AuthenticationFailedException" {
+		t.Errorf("%v", records)
+	}
+	h.credential = fresh
 	var problem *Problem
 	if _, err := h.service.RemoveCredential(t.Context(), "pay", fresh.AccessKeyID); !errors.As(err, &problem) {
 		t.Errorf("the last credential: %v", err)

@@ -108,26 +108,36 @@ func (s *Service) answer(ctx context.Context, x *exchange) ([]byte, error) {
 		}
 		return nil, refused
 	}
-	// In one commit with a look at the switch: what is answered was asked before
-	// the store was killed.
+	// In one commit with a look at the switch and the credential: what is answered
+	// was asked before the store was killed or the credential removed.
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		refused = nil
 		now, err := storeRecords.Get(tx, everywhere, x.store.Name)
 		if errors.Is(err, store.ErrNotFound) || err == nil && now.Killed != nil {
-			return errKilled
+			refused = errKilled
+			return refused
+		}
+		if err != nil {
+			return err
+		}
+		_, err = credentialRecords.Get(tx, everywhere, x.accessKeyID)
+		if errors.Is(err, store.ErrNotFound) {
+			refused = errUnauthenticated
+			return refused
 		}
 		if err != nil {
 			return err
 		}
 		return tx.Append(record)
 	})
-	if !errors.Is(err, errKilled) {
+	if refused == nil {
 		return body, err
 	}
 	clear(body)
-	if record, err = s.record(x, errKilled); err == nil {
+	if record, err = s.record(x, refused); err == nil {
 		err = s.Store.Append(ctx, record)
 	}
-	return nil, errors.Join(err, errKilled)
+	return nil, errors.Join(err, refused)
 }
 
 // authenticate checks the signature and finds the store that its credential is of.
