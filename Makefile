@@ -18,7 +18,7 @@ dev: ## serve as a dev server: credentials test/test, clock and faults endpoints
 build: ## build bin/strongroom
 	$(GO) build -trimpath -o bin/strongroom ./cmd/strongroom
 
-tools: ## install what the tests need: Debian's packages (as root), and sops into bin/tools
+tools: ## install what the tests need: Debian's packages (as root), and sops and versitygw into bin/tools
 	./.ci/install-tools
 
 test: tools check ## everything that CI runs: tools, generated code, vet, staticcheck, tests, fuzz
