@@ -131,6 +131,15 @@ resource "aws_iam_role_policy_attachment" "use" {
   policy_arn = aws_iam_policy.use.arn
 }
 
+resource "aws_iam_instance_profile" "worker" {
+  name = "worker"
+  path = "/machines/"
+  role = aws_iam_role.worker.name
+  tags = {
+    team = var.team
+  }
+}
+
 output "access_key" {
   value = aws_iam_access_key.alice.id
 }
@@ -158,5 +167,6 @@ output "ids" {
     "aws_iam_role.worker"                  = aws_iam_role.worker.name
     "aws_iam_role_policy.inline"           = aws_iam_role_policy.inline.id
     "aws_iam_role_policy_attachment.use"   = "${aws_iam_role.worker.name}/${aws_iam_policy.use.arn}"
+    "aws_iam_instance_profile.worker"      = aws_iam_instance_profile.worker.name
   }
 }
