@@ -148,6 +148,9 @@ func (i *inquiry) explain(p *authz.Principal, r *policy.Request, set *policy.Pol
 	decision := policy.Evaluate(r, set)
 	e := admin.Explanation{Principal: r.Principal.ARN, Action: r.Action, Resource: r.Resource, Statements: []admin.ExplainedStatement{}, Change: []string{}}
 	outlines := outlinesOf(set)
+	if i.key != nil && set.Resource != nil {
+		outlines[outlineKey(set.Resource.Name, policy.KeyPolicy)] = i.key.Policy.Outline()
+	}
 	trials := policy.Trials(r, set)
 	for _, t := range trials {
 		e.Statements = append(e.Statements, outlines.explained(t))

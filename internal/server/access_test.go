@@ -115,6 +115,9 @@ func TestExplainedAndReal(t *testing.T) {
 		{"bounded", root, here, policy("Allow", "kms:*", "")},
 		{"guest", foreign, there, policy("Allow", "kms:*", "")},
 		{"stranger", foreign, there, ""},
+		{"named", root, here, ""},
+		{"remade", root, here, ""},
+		{"invited", foreign, there, policy("Allow", "kms:*", "")},
 	} {
 		callers[arn(u.where, u.name)] = u.by.user(u.name)
 		if u.policy != "" {
@@ -125,7 +128,8 @@ func TestExplainedAndReal(t *testing.T) {
 	root.iam("PutUserPermissionsBoundary", "UserName", "bounded", "PermissionsBoundary", "arn:aws:iam::"+here+":policy/edge")
 	status, text := root.kms("CreateKey", map[string]any{"Policy": `{"Version":"2012-10-17","Statement":[
 		{"Sid":"own","Effect":"Allow","Principal":{"AWS":"` + here + `"},"Action":"kms:*","Resource":"*"},
-		{"Sid":"guests","Effect":"Allow","Principal":{"AWS":"` + there + `"},"Action":["kms:Encrypt","kms:GetKeyPolicy"],"Resource":"*"}]}`})
+		{"Sid":"guests","Effect":"Allow","Principal":{"AWS":"` + there + `"},"Action":["kms:Encrypt","kms:GetKeyPolicy"],"Resource":"*"},
+		{"Sid":"people","Effect":"Allow","Principal":{"AWS":["` + arn(here, "named") + `","` + arn(here, "remade") + `","` + arn(there, "invited") + `"]},"Action":"kms:DescribeKey","Resource":"*"}]}`})
 	key := regexp.MustCompile(`arn:aws:kms:[^"]*`).FindString(text)
 	if status != 200 || key == "" {
 		t.Fatalf("%d %s", status, text)
@@ -133,6 +137,10 @@ func TestExplainedAndReal(t *testing.T) {
 	if status, text := root.kms("CreateGrant", map[string]any{"KeyId": key, "GranteePrincipal": arn(here, "grantee"), "Operations": []string{"Encrypt"}}); status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
+	// Who is made anew under a name is not whom the key's policy means.
+	root.iam("DeleteAccessKey", "UserName", "remade", "AccessKeyId", callers[arn(here, "remade")].id)
+	root.iam("DeleteUser", "UserName", "remade")
+	callers[arn(here, "remade")] = root.user("remade")
 	inputs := map[string]map[string]any{
 		"Encrypt":      {"KeyId": key, "Plaintext": "aGVsbG8="},
 		"DescribeKey":  {"KeyId": key},
@@ -176,6 +184,12 @@ func TestExplainedAndReal(t *testing.T) {
 			t.Errorf("%s: who may under a condition: %v", operation, tenant)
 		}
 	}
+	e, err := o.Explain(t.Context(), admin.Question{Principal: arn(here, "named"), Action: "DescribeKey", Resource: key})
+	if err != nil || !slices.ContainsFunc(e.Statements, func(x admin.ExplainedStatement) bool {
+		return x.Sid == "people" && x.Applies && strings.Contains(x.Text, `"`+arn(here, "named")+`"`) && !strings.Contains(x.Text, `"`+arn(here, "remade")+`"`)
+	}) {
+		t.Errorf("%+v, %v", e, err)
+	}
 	// With what the condition wants.
 	with := map[string]string{"tenant": "a"}
 	if status, _ := callers[arn(here, "tenant")].kms("Encrypt", map[string]any{"KeyId": key, "Plaintext": "aGVsbG8=", "EncryptionContext": with}); status != 200 {
@@ -184,7 +198,7 @@ func TestExplainedAndReal(t *testing.T) {
 	if e, err := o.Explain(t.Context(), admin.Question{Principal: arn(here, "tenant"), Action: "Encrypt", Resource: key, EncryptionContext: with}); err != nil || e.Decision != "allowed" || len(e.Missing) > 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	e, err := o.Explain(t.Context(), admin.Question{Principal: arn(here, "tenant"), Action: "Encrypt", Resource: key})
+	e, err = o.Explain(t.Context(), admin.Question{Principal: arn(here, "tenant"), Action: "Encrypt", Resource: key})
 	if err != nil || len(e.Missing) != 1 || !strings.Contains(strings.Join(e.Change, "\n"), "meet the conditions of statement \"s\" of p") || len(e.Statements) != 3 || e.Statements[2].Text == "" {
 		t.Errorf("%+v, %v", e, err)
 	}

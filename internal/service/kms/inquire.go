@@ -8,6 +8,7 @@ import (
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -29,6 +30,9 @@ type Subject struct {
 	key *key
 	// ARN and Account are the key's; State is "Enabled" or one of the others.
 	ARN, Account, State string
+	// Policy is the key's as GetKeyPolicy shows it: with ARNs, where what is
+	// evaluated has unique ids. Its statements have the same order.
+	Policy *policy.Document
 }
 
 // ErrNoKey says that there is no such key or alias.
@@ -62,7 +66,15 @@ func (s *Service) Subject(ctx context.Context, call *authz.Call, id string) (Sub
 	if err != nil {
 		return Subject{}, err
 	}
-	return Subject{key: k, ARN: k.ARN, Account: k.Account, State: string(k.State)}, nil
+	if k, err = s.asItStands(ctx, k); err != nil {
+		return Subject{}, err
+	}
+	text, err := s.shownPolicy(ctx, &k.keyRecord)
+	if err != nil {
+		return Subject{}, err
+	}
+	shown, err := policy.Parse([]byte(text), policy.KeyPolicy)
+	return Subject{key: k, ARN: k.ARN, Account: k.Account, State: string(k.State), Policy: shown}, err
 }
 
 // Inquire returns what an operation would ask Authorize for the call's action on a
