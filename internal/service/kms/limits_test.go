@@ -136,6 +136,9 @@ func TestKeyQuota(t *testing.T) {
 	const full = "Key quota for this account in this region is 2 but the current usage is 2."
 	h.fails(root, "CreateKey", m{}, "LimitExceededException", full)
 	h.ok(foreignRoot, "CreateKey", m{}) // another account
+	h.ok(root, "DescribeKey", m{"KeyId": "alias/aws/s3"})
+	h.ok(root, "DescribeKey", m{"KeyId": "alias/aws/ebs"})
+	h.fails(root, "CreateKey", m{}, "LimitExceededException", full) // AWS managed keys do not count
 
 	// Another region is another quota, and a replica counts in its own.
 	h.region = second
