@@ -271,6 +271,11 @@ func TestOwnKeysTheWholeWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.opens(blob, "attack at dawn")
+	// Whoever offers the key sees that it is in use.
+	use, err := o.owner.GetKeyLastUsage(t.Context(), &kms.GetKeyLastUsageInput{KeyId: &o.offered})
+	if err != nil || use.KeyLastUsage == nil || use.KeyLastUsage.Operation != "Decrypt" {
+		t.Errorf("the offered key was last used for %+v, %v", use, err)
+	}
 	if long, err := o.encrypt(key, strings.Repeat("y", 4096)); err != nil || len(long) > 6144 {
 		t.Errorf("4,096 bytes give %d: %v", len(long), err)
 	}

@@ -102,7 +102,9 @@ func (r *keyReport) refused(ctx context.Context, k kms.KeyFacts) (n int, err err
 			if err := json.Unmarshal(found.Record, &record); err != nil {
 				return false, err
 			}
-			if index.Used(record.EventSource, record.EventName) && record.ErrorCode == "KMSInvalidStateException" {
+			// The second is what the proxy of external key stores answers.
+			if index.Used(record.EventSource, record.EventName) &&
+				(record.ErrorCode == "KMSInvalidStateException" || record.ErrorCode == "InvalidStateException") {
 				n++
 			}
 			read++

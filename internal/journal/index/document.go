@@ -85,10 +85,18 @@ func Names(name string) []string {
 	return []string{name, parts[5]}
 }
 
+// proxySource is the event source of the uses that another KMS makes of keys which
+// are offered to it as an external key store.
+const proxySource = "xks-proxy.strongroom.local"
+
 // Used reports whether an operation counts as a use of its keys: the twelve that
-// KMS names in GetKeyLastUsage's answer.
+// KMS names in GetKeyLastUsage's answer, and the two of them that another KMS can
+// ask for. A key that is needed elsewhere alone is not unused.
 func Used(source, operation string) bool {
-	if source != "kms.amazonaws.com" {
+	switch {
+	case source == proxySource:
+		return operation == "Encrypt" || operation == "Decrypt"
+	case source != "kms.amazonaws.com":
 		return false
 	}
 	switch operation {

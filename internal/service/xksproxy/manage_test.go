@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/xksapi"
 )
 
@@ -170,6 +171,9 @@ func TestRecords(t *testing.T) {
 	}
 	for i, name := range []string{"Encrypt", "Decrypt", "Decrypt"} {
 		r := records[i]
+		if !index.Used(r["eventSource"].(string), name) {
+			t.Errorf("%s is no use of the key: it would be taken for unused", name)
+		}
 		parameters := r["requestParameters"].(m)
 		stated := parameters["requestMetadata"].(m)
 		identity := r["userIdentity"].(m)
