@@ -81,7 +81,7 @@ func TestVolatileLogLosesWhatTheCommitDidNotSync(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := b.Commit(t.Context(), store.Batch{Epoch: 7}); err != nil {
+	if err := b.Commit(t.Context(), store.Batch{Epoch: 7, Writes: []store.Write{{Key: []byte("a"), Value: []byte("b")}}}); err != nil {
 		t.Fatal(err)
 	}
 	after, err := Open(Config{Dir: "data", FS: below.CrashClone(vfs.CrashCloneCfg{
