@@ -12,9 +12,9 @@ import (
 
 // Run does what falls due until ctx ends: it deletes keys whose waiting period is
 // over and material that has expired, rotates material, connects key stores and
-// finishes what multi-Region operations began. What is to be done stands in the store, so nothing is forgotten over a
-// restart, and each task checks the key again inside its commit, so that nothing
-// is done twice or after it was cancelled.
+// finishes what multi-Region operations began. What is to be done stands in the
+// store, so nothing is forgotten over a restart, and each task checks the key again
+// inside its commit, so that nothing is done twice or after it was cancelled.
 //
 // A task that fails is tried again after retryAfter; the others go on.
 func (s *Service) Run(ctx context.Context) {
