@@ -20,12 +20,8 @@ func (b *Backend) Prepare(_ context.Context, base uint64) error {
 	if err := b.failure.get(); err != nil {
 		return err
 	}
-	epoch, err := b.epoch(b.db)
-	if err != nil {
-		return err
-	}
-	if epoch != base {
-		return fmt.Errorf("%w: the folder is at epoch %d, the commit builds upon %d", store.ErrConflict, epoch, base)
+	if b.committed != base {
+		return fmt.Errorf("%w: the folder is at epoch %d, the commit builds upon %d", store.ErrConflict, b.committed, base)
 	}
 	return b.cfg.room(b.cfg.Reserve)
 }
@@ -70,6 +66,9 @@ func (b *Backend) Commit(_ context.Context, batch store.Batch) error {
 		return err
 	}
 	b.frames.add(batch)
+	if len(batch.Writes) > 0 {
+		b.committed = batch.Epoch
+	}
 	return nil
 }
 
@@ -123,6 +122,11 @@ func (b *Backend) apply(fill func(*pebble.Batch) error) (err error) {
 		return err
 	}
 	return batch.Close()
+}
+
+func (b *Backend) findEpoch() (err error) {
+	b.committed, err = b.epoch(b.db)
+	return err
 }
 
 func (b *Backend) epoch(in pebble.Reader) (uint64, error) {

@@ -89,7 +89,8 @@ type Backend struct {
 
 	failure failure
 
-	mu sync.Mutex // held while something is written, so that no one sees it before it is synced
+	mu        sync.Mutex // held while something is written, so that no one sees it before it is synced
+	committed uint64     // the folder's epoch; nobody else writes to it
 
 	frames frames
 }
@@ -137,7 +138,7 @@ func Open(cfg Config) (_ *Backend, err error) {
 	if b.db, err = openDB(cfg.Dir, b.options()); err != nil {
 		return nil, fmt.Errorf("pebble: opening %s: %w", cfg.Dir, corruption(err))
 	}
-	if err := errors.Join(b.checkFormat(), b.findLastFrame(), b.failure.get()); err != nil {
+	if err := errors.Join(b.checkFormat(), b.findEpoch(), b.findLastFrame(), b.failure.get()); err != nil {
 		return nil, errors.Join(err, b.db.Close())
 	}
 	return b, nil
