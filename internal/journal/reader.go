@@ -270,12 +270,14 @@ func (r *Reader) each(f *frame, skip int, fn func(Entry) error) error {
 	return nil
 }
 
-func (r *Reader) open(f *frame) (*opened, error) {
+func (r *Reader) open(f *frame) (*opened, error) { return r.openIn(nil, f) }
+
+func (r *Reader) openIn(room []byte, f *frame) (*opened, error) {
 	key, err := r.c.Key(f.keyVersion)
 	if err != nil {
 		return nil, fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
 	}
-	return f.open(key)
+	return f.openIn(room, key)
 }
 
 // From calls fn for each record of the frames with number seq or higher, in
@@ -321,8 +323,9 @@ func (r *Reader) Batches(ctx context.Context, from uint64, fn func(Batch) error)
 	if err != nil || from > last {
 		return err
 	}
+	var room []byte
 	return r.between(ctx, from, last, func(f *frame) error {
-		b, err := r.batch(f)
+		b, err := r.batch(f, &room)
 		if err != nil {
 			return err
 		}
@@ -336,7 +339,7 @@ func (r *Reader) Batch(ctx context.Context, seq uint64) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	return r.batch(f)
+	return r.batch(f, new([]byte))
 }
 
 // HashOf returns the hash of a frame, without opening it.
@@ -348,15 +351,16 @@ func (r *Reader) HashOf(ctx context.Context, seq uint64) (Hash, error) {
 	return f.hash(), nil
 }
 
-func (r *Reader) batch(f *frame) (Batch, error) {
+// batch opens a frame into room, which it replaces when a larger one was needed.
+func (r *Reader) batch(f *frame, room *[]byte) (Batch, error) {
 	b := Batch{Seq: f.seq, Hash: f.hash(), Committed: f.time, First: f.records - uint64(f.count) + 1}
 	if f.count == 0 {
 		return b, nil
 	}
-	o, err := r.open(f)
+	o, err := r.openIn(*room, f)
 	if err != nil {
 		return Batch{}, err
 	}
-	b.Records = o.records
+	b.Records, *room = o.records, o.body
 	return b, nil
 }

@@ -105,6 +105,7 @@ func appendBody(dst []byte, records [][]byte) []byte {
 
 // opened is a frame's body in the clear.
 type opened struct {
+	body    []byte
 	records [][]byte
 	keys    *frameKeys
 }
@@ -112,7 +113,10 @@ type opened struct {
 // open decrypts the body of f and splits it. The error wraps ErrKey when the
 // body does not open. That the records are those of the Merkle root is not
 // checked: the cipher's tag has said so already, unless its writer was at fault.
-func (f *frame) open(journalKey secret.Bytes) (*opened, error) {
+func (f *frame) open(journalKey secret.Bytes) (*opened, error) { return f.openIn(nil, journalKey) }
+
+// openIn is open into room, if that is large enough.
+func (f *frame) openIn(room []byte, journalKey secret.Bytes) (*opened, error) {
 	if f.count == 0 {
 		return &opened{}, nil
 	}
@@ -120,11 +124,11 @@ func (f *frame) open(journalKey secret.Bytes) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := keys.body.Open(nil, nil, f.body, f.additional())
+	plain, err := keys.body.Open(room[:0], nil, f.body, f.additional())
 	if err != nil {
 		return nil, fmt.Errorf("%w (frame %d, key version %d)", ErrKey, f.seq, f.keyVersion)
 	}
-	o := &opened{records: make([][]byte, 0, f.count), keys: keys}
+	o := &opened{body: plain, records: make([][]byte, 0, f.count), keys: keys}
 	for len(plain) > 0 {
 		if len(plain) < recordOverhead {
 			return nil, errors.New("journal: the body ends within a length")

@@ -8,37 +8,58 @@ import (
 
 // document is what the index takes down of a record.
 type document struct {
-	time         int64 // eventTime, in seconds since 1970
-	scope        Scope
-	fingerprints []fingerprint
+	time  int64 // eventTime, in seconds since 1970
+	id    fingerprint
+	shape *shape
 }
 
-// facts are the members of a record that are indexed.
+// shape is what the index takes down of all records that differ in their ids, times
+// and contexts alone: on a busy server, of nearly all that a caller does with a key.
+type shape struct {
+	scope        Scope
+	fingerprints []fingerprint
+	// lists are those of the fingerprints in the tail, nil until a record of the
+	// shape is in it.
+	lists []*list
+}
+
+// facts are the members of a record that make its shape.
 type facts struct {
-	eventID                                        []byte
 	name, source, errorCode, account, region, user string
 	readOnly                                       string
 	service                                        bool
-	time                                           int64
 	callers, types, names, sent, keys              []string
 }
 
 // read takes a record apart. A record that is not what the journal's writer makes
 // is found by what could be read of it until then.
 func (h *hasher) read(record []byte) document {
+	o := outline{scanner: scanner{b: record}, key: h.key[:0]}
+	whole := o.read()
+	h.key = o.key
+	// A record that the index cannot date is found without a time bound.
+	doc := document{time: h.seconds(o.time)}
+	if doc.shape = h.shapes[string(o.key)]; doc.shape == nil || !whole {
+		doc.shape = h.shapeOf(record)
+		if whole && len(o.key) <= maxKey {
+			keep(h.shapes, string(o.key), doc.shape)
+		}
+	}
+	doc.id = h.once(EventID, doc.shape.scope, o.id)
+	return doc
+}
+
+// shapeOf makes the shape of a record.
+func (h *hasher) shapeOf(record []byte) *shape {
 	f := &h.facts
 	*f = facts{callers: f.callers[:0], types: f.types[:0], names: f.names[:0], sent: f.sent[:0], keys: f.keys[:0]}
 	(&reader{scanner{b: record}, h, f}).record()
 	at := Scope{f.account, f.region}
-	doc := document{time: f.time, scope: at}
 	prints := append(h.prints[:0], h.of(Term{Kind: All, Scope: at}))
 	add := func(kind Kind, value string) {
 		if value != "" {
 			prints = append(prints, h.of(Term{kind, at, value}))
 		}
-	}
-	if len(f.eventID) > 0 {
-		prints = append(prints, h.once(EventID, at, f.eventID))
 	}
 	add(EventName, f.name)
 	add(Operation, h.lower(f.name))
@@ -67,8 +88,7 @@ func (h *hasher) read(record []byte) document {
 		}
 	}
 	h.prints = prints
-	doc.fingerprints = slices.Clone(prints)
-	return doc
+	return &shape{scope: at, fingerprints: slices.Clone(prints)}
 }
 
 // Names returns the forms under which what is named in a record can be found: as
@@ -131,12 +151,6 @@ func (r *reader) record() {
 		switch string(name) {
 		case "userIdentity":
 			return r.identity()
-		case "eventTime":
-			var text string
-			ok := r.string(&text)
-			// A record that the index cannot date is found without a time bound.
-			f.time = r.h.seconds(text)
-			return ok
 		case "eventSource":
 			return r.string(&f.source)
 		case "eventName":
@@ -147,10 +161,6 @@ func (r *reader) record() {
 			return r.string(&f.errorCode)
 		case "requestParameters":
 			return r.parameters()
-		case "eventID":
-			var ok bool
-			f.eventID, ok = r.text()
-			return ok
 		case "readOnly":
 			f.readOnly = "false"
 			if r.pos < len(r.b) && r.b[r.pos] == 't' {
@@ -240,26 +250,34 @@ func (r *reader) resources() bool {
 // resources.
 func (r *reader) parameters() bool {
 	return r.object(func(name []byte) bool {
-		switch string(name) {
-		case "keyId", "targetKeyId", "aliasName", "sourceKeyId", "destinationKeyId":
-			var sent string
-			ok := r.string(&sent)
-			r.f.sent = append(r.f.sent, sent)
-			return ok
+		if !isSent(string(name)) {
+			return r.skip()
 		}
-		return r.skip()
+		var sent string
+		ok := r.string(&sent)
+		r.f.sent = append(r.f.sent, sent)
+		return ok
 	})
 }
 
+// isSent reports whether a parameter names a key or an alias.
+func isSent(parameter string) bool {
+	switch parameter {
+	case "keyId", "targetKeyId", "aliasName", "sourceKeyId", "destinationKeyId":
+		return true
+	}
+	return false
+}
+
 // seconds returns the time of a text in RFC 3339, 0 for anything else.
-func (h *hasher) seconds(text string) int64 {
-	if text == h.lastTime {
+func (h *hasher) seconds(text []byte) int64 {
+	if string(text) == h.lastTime {
 		return h.lastSeconds
 	}
-	t, err := time.Parse(time.RFC3339, text)
+	t, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
 		return 0
 	}
-	h.lastTime, h.lastSeconds = text, t.Unix()
+	h.lastTime, h.lastSeconds = string(text), t.Unix()
 	return h.lastSeconds
 }

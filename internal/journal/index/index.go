@@ -116,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	if n := len(ix.segments); n > 0 {
 		ix.next = ix.segments[n-1].Last + 1
 	}
-	ix.tail = newTail()
+	ix.beginTail()
 	return ix, nil
 }
 
@@ -225,8 +225,14 @@ func (ix *Index) flush() error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	ix.segments = append(slices.Clone(ix.segments), s)
-	ix.tail = newTail()
+	ix.beginTail()
 	return nil
+}
+
+// beginTail begins an empty tail. The shapes have lists of the one that was.
+func (ix *Index) beginTail() {
+	ix.tail = newTail()
+	clear(ix.terms.shapes)
 }
 
 // Intervals of Run.

@@ -150,7 +150,8 @@ func (ix *Index) discard(ctx context.Context, damaged *segment, why error) error
 		}
 	}
 	ix.segments = slices.Clone(ix.segments[:at])
-	ix.tail, ix.next = newTail(), damaged.First
+	ix.next = damaged.First
+	ix.beginTail()
 	return ErrGone
 }
 

@@ -86,17 +86,22 @@ func (s *scanner) text() ([]byte, bool) {
 
 // endString steps behind the end of the string that pos is in.
 func (s *scanner) endString() bool {
-	for s.pos < len(s.b) {
-		switch s.b[s.pos] {
-		case '\\':
-			s.pos++
-		case '"':
-			s.pos++
+	for {
+		n := bytes.IndexByte(s.b[s.pos:], '"')
+		if n < 0 {
+			s.pos = len(s.b)
+			return false
+		}
+		end := s.pos + n
+		backslashes := end
+		for backslashes > s.pos && s.b[backslashes-1] == '\\' {
+			backslashes--
+		}
+		s.pos = end + 1
+		if (end-backslashes)%2 == 0 {
 			return true
 		}
-		s.pos++
 	}
-	return false
 }
 
 // skip steps over a value.

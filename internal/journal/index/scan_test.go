@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -33,8 +34,50 @@ func TestReadsWhatIsEscaped(t *testing.T) {
 	}
 }
 
+// TestRecordsOfOneShape: what a hasher remembers of one record serves those that
+// differ in nothing that is indexed, and no others.
+func TestRecordsOfOneShape(t *testing.T) {
+	r := newRig(t, 100)
+	kept := newHasher(r.config.TermKey)
+	kept.remember()
+	same := func(record []byte) *shape {
+		t.Helper()
+		got, want := kept.read(record), newHasher(r.config.TermKey).read(record)
+		if got.time != want.time || got.id != want.id || got.shape.scope != want.shape.scope ||
+			!slices.Equal(got.shape.fingerprints, want.shape.fingerprints) {
+			t.Errorf("%s is read as another record", record)
+		}
+		return got.shape
+	}
+	plain := r.event("Encrypt", "alice", "k1")
+	first := same(plain.AppendJSON(nil))
+	again := r.event("Encrypt", "alice", "k1")
+	again.UserAgent, again.EventTime = "another", plain.EventTime.Add(time.Hour)
+	if same(again.AppendJSON(nil)) != first {
+		t.Error("a record that differs in its id, time and agent has a shape of its own")
+	}
+	for name, change := range map[string]func(*journal.Record){
+		"caller":    func(r *journal.Record) { r.UserIdentity.PrincipalID += "x" },
+		"source":    func(r *journal.Record) { r.EventSource = "sts.amazonaws.com" },
+		"name":      func(r *journal.Record) { r.EventName = "Decrypt" },
+		"region":    func(r *journal.Record) { r.AWSRegion += "x" },
+		"error":     func(r *journal.Record) { r.ErrorCode = "AccessDenied" },
+		"readOnly":  func(r *journal.Record) { r.ReadOnly = !r.ReadOnly },
+		"resource":  func(r *journal.Record) { r.Resources[0].ARN += "x" },
+		"parameter": func(r *journal.Record) { r.RequestParameters = []byte(`{"keyId":"x"}`) },
+		"type":      func(r *journal.Record) { r.EventType = "AwsServiceEvent" },
+		"account":   func(r *journal.Record) { r.RecipientAccountID += "1" },
+	} {
+		other := r.event("Encrypt", "alice", "k1")
+		change(&other)
+		if same(other.AppendJSON(nil)) == first {
+			t.Errorf("a record of another %s has the same shape", name)
+		}
+	}
+}
+
 // FuzzRead hands the scanner anything. It must end, and of JSON read the same
-// names as encoding/json does.
+// names as encoding/json does; and the same when it has read that before.
 func FuzzRead(f *testing.F) {
 	r := newRig(f, 100)
 	record := r.event("Encrypt", "alice", "k1")
@@ -44,7 +87,14 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := newHasher(make([]byte, 32))
-		h.read(b)
+		fresh := h.read(b)
+		kept := newHasher(make([]byte, 32))
+		kept.remember()
+		kept.read(b)
+		if again := kept.read(b); again.time != fresh.time || again.id != fresh.id || again.shape.scope != fresh.shape.scope ||
+			!slices.Equal(again.shape.fingerprints, fresh.shape.fingerprints) {
+			t.Errorf("%s is read in two ways", b)
+		}
 		var want struct {
 			EventName *string `json:"eventName"`
 		}

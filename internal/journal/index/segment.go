@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func pages(n, each int) int { return (n + each - 1) / each }
 func writeSegment(c Config, t *tail) (*segment, error) {
 	s := &segment{c: &c, head: head{
 		ID: make([]byte, 16), First: t.first, Last: t.last, Hash: t.hash, Number: t.number, Count: uint32(len(t.rows)),
-		Start: t.start, End: t.end, Scopes: t.scopes, Terms: uint32(len(t.lists)),
+		Start: t.start, End: t.end, Scopes: t.scopes,
 	}}
 	if _, err := io.ReadFull(c.Rand, s.ID); err != nil {
 		return nil, err
@@ -140,23 +141,50 @@ func (s *segment) encodeRows(rows []row) ([][]byte, error) {
 	return paged(out, rowsInPage*rowSize), nil
 }
 
+// term is a fingerprint and the records that have it.
+type term struct {
+	fingerprint
+	list *list
+}
+
+// terms returns all terms, ascending.
+func (t *tail) terms() []term {
+	all := make([]term, 0, len(t.lists)+len(t.ids))
+	for f, l := range t.lists {
+		all = append(all, term{f, l})
+	}
+	ids := make([]list, len(t.ids))
+	for i, id := range t.ids {
+		ids[i].add(id.place)
+		all = append(all, term{id.fingerprint, &ids[i]})
+	}
+	slices.SortFunc(all, func(a, b term) int { return cmp.Compare(a.fingerprint, b.fingerprint) })
+	out := all[:0]
+	for _, next := range all {
+		if n := len(out); n > 0 && out[n-1].fingerprint == next.fingerprint {
+			// Two records have the same event id, or two terms one fingerprint.
+			both := mergeTwo(out[n-1].list.runs(nil), next.list.runs(nil))
+			out[n-1].list = &list{some: true, first: both[0], more: both[1:]}
+			continue
+		}
+		out = append(out, next)
+	}
+	return out
+}
+
 // encodeTerms returns the pages of terms and the lists that they point to.
 func (s *segment) encodeTerms(t *tail) (terms [][]byte, lists []byte, err error) {
-	prints := make([]fingerprint, 0, len(t.lists))
-	for f := range t.lists {
-		prints = append(prints, f)
-	}
-	slices.Sort(prints)
 	written := map[string]uint32{}
 	var out, scratch []byte
-	for i, f := range prints {
+	all := t.terms()
+	s.Terms = uint32(len(all))
+	for i, term := range all {
 		if i%termsInPage == 0 {
-			s.Lowest = append(s.Lowest, f)
+			s.Lowest = append(s.Lowest, term.fingerprint)
 		}
-		l := t.lists[f]
-		at := singleRecord | l.first.first
-		if !l.single() {
-			scratch = l.append(scratch[:0])
+		at := singleRecord | term.list.first.first
+		if !term.list.single() {
+			scratch = term.list.append(scratch[:0])
 			known := false
 			if at, known = written[string(scratch)]; !known {
 				if len(lists)+len(scratch) >= singleRecord {
@@ -167,7 +195,7 @@ func (s *segment) encodeTerms(t *tail) (terms [][]byte, lists []byte, err error)
 				lists = append(lists, scratch...)
 			}
 		}
-		out = binary.BigEndian.AppendUint64(out, uint64(f))
+		out = binary.BigEndian.AppendUint64(out, uint64(term.fingerprint))
 		out = binary.BigEndian.AppendUint32(out, at)
 	}
 	return paged(out, termsInPage*termSize), lists, nil

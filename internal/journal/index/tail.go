@@ -22,6 +22,15 @@ type tail struct {
 	start, end  int64 // the least and the greatest time of rows
 	scopes      []Scope
 	lists       map[fingerprint]*list
+	// ids has the terms that one record has: a list for each would take more
+	// than all else.
+	ids []id
+}
+
+// id is the term of a record's event id.
+type id struct {
+	fingerprint
+	place uint32
 }
 
 func newTail() *tail {
@@ -39,17 +48,28 @@ func (t *tail) add(b journal.Batch, documents []document) {
 		n := uint32(len(t.rows))
 		t.rows = append(t.rows, row{b.Seq, d.time})
 		t.start, t.end = min(t.start, d.time), max(t.end, d.time)
-		if !slices.Contains(t.scopes, d.scope) {
-			t.scopes = append(t.scopes, d.scope)
+		t.ids = append(t.ids, id{d.id, n})
+		if d.shape.lists == nil {
+			t.meet(d.shape)
 		}
-		for _, f := range d.fingerprints {
-			l := t.lists[f]
-			if l == nil {
-				l = &list{}
-				t.lists[f] = l
-			}
+		for _, l := range d.shape.lists {
 			l.add(n)
 		}
+	}
+}
+
+// meet finds the lists of a shape, or makes them.
+func (t *tail) meet(s *shape) {
+	if !slices.Contains(t.scopes, s.scope) {
+		t.scopes = append(t.scopes, s.scope)
+	}
+	for _, f := range s.fingerprints {
+		l := t.lists[f]
+		if l == nil {
+			l = &list{}
+			t.lists[f] = l
+		}
+		s.lists = append(s.lists, l)
 	}
 }
 
@@ -59,6 +79,11 @@ func (t *tail) find(prints []fingerprint) ([]run, error) {
 	for _, f := range prints {
 		if l := t.lists[f]; l != nil {
 			lists = append(lists, l.runs(nil))
+		}
+		for _, id := range t.ids {
+			if id.fingerprint == f {
+				lists = append(lists, []run{{id.place, id.place}})
+			}
 		}
 	}
 	return merge(lists), nil

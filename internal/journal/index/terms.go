@@ -73,7 +73,9 @@ type hasher struct {
 	texts  map[string]string
 	lowers map[string]string
 	forms  map[Term][]fingerprint
+	shapes map[string]*shape
 
+	key         []byte
 	facts       facts
 	prints      []fingerprint
 	lastTime    string
@@ -87,14 +89,15 @@ func newHasher(key secret.Bytes) *hasher {
 // remember makes the hasher one for many records.
 func (h *hasher) remember() {
 	h.known, h.texts, h.lowers = map[Term]fingerprint{}, map[string]string{}, map[string]string{}
-	h.forms = map[Term][]fingerprint{}
+	h.forms, h.shapes = map[Term][]fingerprint{}, map[string]*shape{}
 }
 
 const (
-	// maxKnown bounds what a hasher remembers of each kind, in entries, and
-	// maxText the texts among them, in bytes.
+	// maxKnown bounds what a hasher remembers of each kind, in entries, maxText
+	// the texts among them and maxKey the keys of shapes, in bytes.
 	maxKnown = 1 << 13
 	maxText  = 256
+	maxKey   = 2 << 10
 )
 
 // keep remembers a value in m, which may be nil.
