@@ -9,7 +9,6 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/clock"
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -26,7 +25,7 @@ type Credentials interface {
 	// SigningKey returns the key that requests of that scope are signed with and
 	// whose requests they are; ErrUnknownKey if there is no such access key or it
 	// is not active. sessionToken is empty for long-term keys.
-	SigningKey(ctx context.Context, accessKeyID, sessionToken string, scope sigv4.Scope) (secret.Bytes, authz.Principal, error)
+	SigningKey(ctx context.Context, accessKeyID, sessionToken string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error)
 }
 
 // ErrUnknownKey is returned by Credentials for access keys that are unknown,

@@ -21,7 +21,6 @@ import (
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/policy"
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/sigv4/sigv4test"
 	"github.com/strongroom/strongroom/internal/store"
@@ -96,7 +95,7 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-func (h *harness) SigningKey(_ context.Context, id, token string, scope sigv4.Scope) (secret.Bytes, authz.Principal, error) {
+func (h *harness) SigningKey(_ context.Context, id, token string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error) {
 	if id != accessKey || token != "" {
 		return nil, authz.Principal{}, ErrUnknownKey
 	}

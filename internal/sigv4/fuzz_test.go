@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -26,7 +25,7 @@ func FuzzVerify(f *testing.F) {
 		f.Add(req.Method, req.Target, strings.Join(lines, "\n"), req.Body, byte(0))
 	}
 	f.Add("GET", "/?X-Amz-Algorithm=&x-amz-date&%58%2", "authorization:AWS4-HMAC-SHA256 =,=,Credential=////", []byte(nil), byte(7))
-	key := secret.Bytes("not the key that the seeds are signed with")
+	key := sigv4.SigningKey("not the secret that the seeds are signed with", sigv4.Scope{})
 	f.Fuzz(func(t *testing.T, method, target, headers string, body []byte, options byte) {
 		req := &wire.Request{Method: method, Target: target, Body: body}
 		for line := range strings.SplitSeq(headers, "\n") {

@@ -3,20 +3,44 @@ package sigv4
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 	"strings"
 	"sync"
 
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
-// SigningKey derives the 32-byte key that signs requests within one scope. It is
-// all of the secret that this package ever keeps.
-func SigningKey(secretKey secret.String, scope Scope) secret.Bytes {
+// Key is the key that signs requests within one scope. It is all of a secret that
+// this package ever keeps. It is safe for concurrent use.
+type Key struct {
+	key secret.Bytes
+	// macs are HMAC states that the key has been put into: that costs more than
+	// what is then hashed.
+	macs sync.Pool
+}
+
+// SigningKey derives the key of a scope.
+func SigningKey(secretKey secret.String, scope Scope) *Key {
 	k := hmacSHA256([]byte("AWS4"+string(secretKey)), scope.Date)
 	k = hmacSHA256(k, scope.Region)
 	k = hmacSHA256(k, scope.Service)
-	return hmacSHA256(k, terminator)
+	return &Key{key: hmacSHA256(k, terminator)}
 }
+
+// AppendSignature appends the 32 bytes of the signature of a string to sign.
+func (k *Key) AppendSignature(dst, toSign []byte) []byte {
+	mac, _ := k.macs.Get().(hash.Hash)
+	if mac == nil {
+		mac = hmac.New(sha256.New, k.key)
+	}
+	defer k.macs.Put(mac)
+	mac.Reset()
+	mac.Write(toSign)
+	return mac.Sum(dst)
+}
+
+// Equal reports in constant time whether k and other are the same key.
+func (k *Key) Equal(other *Key) bool { return k.key.Equal(other.key) }
 
 func hmacSHA256(key []byte, data string) []byte {
 	h := hmac.New(sha256.New, key)
@@ -34,14 +58,14 @@ type KeyCache struct {
 	max int
 
 	mu      sync.RWMutex
-	keys    map[string]map[Scope]secret.Bytes // by access key id
-	n       int                               // keys in all
-	removed uint64                            // counts Remove and Clear
+	keys    map[string]map[Scope]*Key // by access key id
+	n       int                       // keys in all
+	removed uint64                    // counts Remove and Clear
 }
 
 // NewKeyCache returns a cache of at most max keys. max must be at least 1.
 func NewKeyCache(max int) *KeyCache {
-	return &KeyCache{max: max, keys: map[string]map[Scope]secret.Bytes{}}
+	return &KeyCache{max: max, keys: map[string]map[Scope]*Key{}}
 }
 
 // Key returns the signing key of an access key for a scope. When it is not in the
@@ -49,9 +73,7 @@ func NewKeyCache(max int) *KeyCache {
 // [KeyCache.Remove] or [KeyCache.Clear] was called in the meantime: a key that is
 // deleted while it is being looked up does not come back through the cache.
 // An error of lookup is returned as it is, and nothing is kept.
-//
-// The caller must not change the key that it gets.
-func (c *KeyCache) Key(accessKeyID string, scope Scope, lookup func() (secret.String, error)) (secret.Bytes, error) {
+func (c *KeyCache) Key(accessKeyID string, scope Scope, lookup func() (secret.String, error)) (*Key, error) {
 	c.mu.RLock()
 	key, ok := c.keys[accessKeyID][scope]
 	removed := c.removed
@@ -75,7 +97,7 @@ func (c *KeyCache) Key(accessKeyID string, scope Scope, lookup func() (secret.St
 	return key, nil
 }
 
-func (c *KeyCache) putLocked(accessKeyID string, scope Scope, key secret.Bytes) {
+func (c *KeyCache) putLocked(accessKeyID string, scope Scope, key *Key) {
 	if _, ok := c.keys[accessKeyID][scope]; ok {
 		return
 	}
@@ -84,7 +106,7 @@ func (c *KeyCache) putLocked(accessKeyID string, scope Scope, key secret.Bytes) 
 	}
 	scopes := c.keys[accessKeyID]
 	if scopes == nil {
-		scopes = map[Scope]secret.Bytes{}
+		scopes = map[Scope]*Key{}
 		c.keys[strings.Clone(accessKeyID)] = scopes
 	}
 	// The strings belong to a request that ends; the cache outlives it.

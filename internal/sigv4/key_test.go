@@ -1,6 +1,8 @@
 package sigv4_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,8 +18,16 @@ import (
 func TestSigningKey(t *testing.T) {
 	const want = "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
 	got := sigv4.SigningKey("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", sigv4.Scope{Date: "20150830", Region: "us-east-1", Service: "iam"})
-	if hex.EncodeToString(got) != want {
-		t.Errorf("got %x", []byte(got))
+	key, err := hex.DecodeString(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // what is kept from one signature must not show in the next
+		h := hmac.New(sha256.New, key)
+		h.Write([]byte("text"))
+		if signature := got.AppendSignature([]byte("before"), []byte("text")); string(signature) != "before"+string(h.Sum(nil)) {
+			t.Errorf("the signature is %x", signature)
+		}
 	}
 }
 
@@ -29,7 +39,7 @@ func TestKeyCache(t *testing.T) {
 	asked := 0
 	lookup := func() (secret.String, error) { asked++; return "s", nil }
 	c := sigv4.NewKeyCache(100)
-	key := func(id, region string) secret.Bytes {
+	key := func(id, region string) *sigv4.Key {
 		t.Helper()
 		k, err := c.Key(id, scopeOf(region), lookup)
 		if err != nil || !k.Equal(sigv4.SigningKey("s", scopeOf(region))) {

@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
@@ -18,7 +16,7 @@ import (
 // signature is the one that key makes of it. req must be the request that s was
 // parsed from, unchanged, and key the signing key of s.AccessKeyID for s.Scope.
 // Every error is an *[Error].
-func (s *Signature) Verify(req *wire.Request, key secret.Bytes, now time.Time, o Options) error {
+func (s *Signature) Verify(req *wire.Request, key *Key, now time.Time, o Options) error {
 	if err := s.checkTime(now, o); err != nil {
 		return err
 	}
@@ -30,9 +28,7 @@ func (s *Signature) Verify(req *wire.Request, key secret.Bytes, now time.Time, o
 		return errMismatch
 	}
 	*buf = s.appendStringToSign(canonical, canonical)
-	h := hmac.New(sha256.New, key)
-	h.Write((*buf)[len(canonical):])
-	*buf = h.Sum(*buf)
+	*buf = key.AppendSignature(*buf, (*buf)[len(canonical):])
 	if !sameSignature((*buf)[len(*buf)-sha256.Size:], s.signature) {
 		return errMismatch
 	}

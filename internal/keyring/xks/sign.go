@@ -1,7 +1,6 @@
 package xks
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -25,11 +24,9 @@ func sign(req *http.Request, body []byte, at *Endpoint, now time.Time) {
 	canonical := sha256.Sum256([]byte(req.Method + "\n" + req.URL.Path + "\n\n" +
 		"host:" + req.URL.Host + "\nx-amz-date:" + date + "\n\n" + signedHeaders + "\n" + hex.EncodeToString(payload[:])))
 	credential := scope.Date + "/" + scope.Region + "/" + scope.Service + "/aws4_request"
-	key := sigv4.SigningKey(at.Credential.Secret, scope)
-	defer key.Wipe()
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(sigv4.Algorithm + "\n" + date + "\n" + credential + "\n" + hex.EncodeToString(canonical[:])))
+	toSign := sigv4.Algorithm + "\n" + date + "\n" + credential + "\n" + hex.EncodeToString(canonical[:])
+	signature := sigv4.SigningKey(at.Credential.Secret, scope).AppendSignature(nil, []byte(toSign))
 	req.Header.Set("X-Amz-Date", date)
 	req.Header.Set("Authorization", sigv4.Algorithm+" Credential="+at.Credential.AccessKeyID+"/"+credential+
-		", SignedHeaders="+signedHeaders+", Signature="+hex.EncodeToString(mac.Sum(nil)))
+		", SignedHeaders="+signedHeaders+", Signature="+hex.EncodeToString(signature))
 }

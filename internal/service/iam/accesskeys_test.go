@@ -16,7 +16,6 @@ import (
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/seal"
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/sigv4"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/storetest"
@@ -153,7 +152,7 @@ func TestUnknownKeys(t *testing.T) {
 func TestKeyChanges(t *testing.T) {
 	s, _ := newService(t)
 	key := mustKey(t, s)
-	get := func() (secret.Bytes, error) {
+	get := func() (*sigv4.Key, error) {
 		k, _, err := s.SigningKey(t.Context(), key.ID, "", scope)
 		return k, err
 	}

@@ -118,7 +118,7 @@ func (s *Service) openSession(id, text string) (*session, error) {
 var errExpired = awserr.New("ExpiredTokenException", "The security token included in the request is expired")
 
 // sessionKey is SigningKey for temporary credentials.
-func (s *Service) sessionKey(ctx context.Context, id, text string, scope sigv4.Scope) (secret.Bytes, authz.Principal, error) {
+func (s *Service) sessionKey(ctx context.Context, id, text string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error) {
 	opened, err := s.openSession(id, text)
 	if err != nil {
 		return nil, authz.Principal{}, err

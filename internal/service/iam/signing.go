@@ -38,7 +38,7 @@ func (s *Service) newKey(prefix string) (AccessKey, error) {
 }
 
 // SigningKey implements [gateway.Credentials].
-func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope sigv4.Scope) (secret.Bytes, authz.Principal, error) {
+func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error) {
 	// The id is a string over the request's own bytes, which end with it; caches
 	// keep what they are asked for.
 	id = strings.Clone(id)
