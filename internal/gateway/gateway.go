@@ -12,7 +12,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/wire"
@@ -78,12 +78,13 @@ func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Respo
 	if g.serveLocal(ctx, req, resp) {
 		return
 	}
-	id, err := newUUID(g.Rand)
+	ids, err := newIDs(g.Rand)
 	if err != nil {
 		g.Log.Error("no randomness for a request id", "error", err)
 		resp.Status = http.StatusInternalServerError
 		return
 	}
+	id := ids.request
 	resp.Headers = append(resp.Headers, wire.Header{Name: "x-amzn-RequestId", Value: id})
 
 	r, err := g.routes.route(req)
@@ -102,7 +103,7 @@ func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Respo
 		return
 	}
 	call := g.newCall(req, &r, row, identity, id)
-	out, err := g.serve(ctx, call, r.service, row, func() (any, error) { return g.decode(row, r.body) })
+	out, err := g.serve(ctx, call, ids.event, r.service, row, func() (any, error) { return g.decode(row, r.body) })
 	if err != nil {
 		g.render(resp, &r, id, err)
 		return
@@ -130,22 +131,19 @@ func (g *Gateway) encode(s *operation.Service, row *operation.Row, requestID str
 	return s.Protocol.ContentType(), body
 }
 
-// newUUID returns a random UUID (RFC 9562 §5.4) in text.
-func newUUID(rand io.Reader) (string, error) {
-	var b [16]byte
+// ids are those of one call: random UUIDs (RFC 9562 §5.4).
+type ids struct {
+	request string
+	event   [16]byte
+}
+
+// newIDs draws both at once: each time, the generator costs more than its bytes.
+func newIDs(rand io.Reader) (ids, error) {
+	var b [32]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return "", err
+		return ids{}, err
 	}
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var text [36]byte
-	hex.Encode(text[:8], b[:4])
-	hex.Encode(text[9:13], b[4:6])
-	hex.Encode(text[14:18], b[6:8])
-	hex.Encode(text[19:23], b[8:10])
-	hex.Encode(text[24:], b[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:]), nil
+	return ids{request: journal.NewUUID([16]byte(b[:16])).String(), event: [16]byte(b[16:])}, nil
 }
 
 // serveLocal answers what is no AWS call: health, and what Config.Local does.

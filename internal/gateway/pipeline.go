@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -64,11 +63,8 @@ func (p *pipe) RecordFor(call *authz.Call, out any, account string) []byte {
 // serve takes an authenticated call through the pipeline: input decodes and
 // validates, the handler authorises and acts, and the record is durable before
 // serve returns.
-func (g *Gateway) serve(ctx context.Context, call *authz.Call, s *operation.Service, row *operation.Row, input func() (any, error)) (any, error) {
-	p := &pipe{Directory: g.Directory, gateway: g, service: s, row: row}
-	if _, err := io.ReadFull(g.Rand, p.eventID[:]); err != nil {
-		return nil, fmt.Errorf("gateway: no randomness for an event id: %w", err)
-	}
+func (g *Gateway) serve(ctx context.Context, call *authz.Call, eventID [16]byte, s *operation.Service, row *operation.Row, input func() (any, error)) (any, error) {
+	p := &pipe{Directory: g.Directory, gateway: g, service: s, row: row, eventID: eventID}
 	call.Attach(p)
 	out, err := g.act(ctx, call, p, input)
 	if call.Recorded() {
@@ -163,11 +159,11 @@ func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name 
 	if row == nil {
 		return nil, fmt.Errorf("gateway: %s has no operation %q", service, name)
 	}
-	id, err := newUUID(g.Rand)
+	ids, err := newIDs(g.Rand)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gateway: no randomness for a request id: %w", err)
 	}
-	return g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, id), s, row, func() (any, error) {
+	return g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
 		if v, ok := in.(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {
 				return nil, err

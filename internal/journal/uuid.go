@@ -13,7 +13,10 @@ func NewUUID(random [16]byte) UUID {
 }
 
 // String returns the usual form: lower-case hex, 8-4-4-4-12.
-func (u UUID) String() string { return string(u.append(nil)) }
+func (u UUID) String() string {
+	var room [36]byte
+	return string(u.append(room[:0]))
+}
 
 func (u UUID) append(dst []byte) []byte {
 	dst = hex.AppendEncode(dst, u[:4])
