@@ -46,6 +46,14 @@ type Backend interface {
 	// later Prepare and Commit.
 	Commit(ctx context.Context, batch Batch) error
 
+	// RemoveFrames removes the journal frames with a number of through or lower and
+	// returns when that is durable. It may be called while a commit is made. A
+	// through that is not lower than the last frame's number is refused, with nothing
+	// changed: the stream goes on from there. After a crash or another error any of
+	// the frames may be left, and the call may be made again; nothing but those
+	// frames is changed by it.
+	RemoveFrames(ctx context.Context, through uint64) error
+
 	// Close gives the backend's resources back. Snapshots are closed before.
 	Close() error
 }
@@ -101,7 +109,7 @@ type JournalReader interface {
 	LastFrame(ctx context.Context) (seq uint64, frame []byte, err error)
 
 	// Frames calls fn for each durable frame with a number of from or higher, in
-	// order, until fn returns an error, which it returns. Frames committed after
-	// the call began may be left out. The slice is valid during the call only.
+	// order, until fn returns an error, which it returns. Frames committed or removed
+	// after the call began may be left out. The slice is valid during the call only.
 	Frames(ctx context.Context, from uint64, fn func(seq uint64, frame []byte) error) error
 }

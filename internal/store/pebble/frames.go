@@ -76,6 +76,20 @@ func (b *Backend) LastFrame(context.Context) (seq uint64, frame []byte, err erro
 	return last, frame, err
 }
 
+// RemoveFrames implements store.Backend: all of them in one batch. The space comes
+// back as Pebble merges its files.
+func (b *Backend) RemoveFrames(_ context.Context, through uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.failure.get(); err != nil {
+		return err
+	}
+	if last, some := b.frames.durable(); !some || through >= last {
+		return fmt.Errorf("pebble: journal frames up to %d cannot be removed: the last one is %d", through, last)
+	}
+	return b.apply(func(p *pebble.Batch) error { return p.DeleteRange(frameKey(0), frameKey(through+1), nil) })
+}
+
 // Frames implements store.JournalReader.
 func (b *Backend) Frames(ctx context.Context, from uint64, fn func(seq uint64, frame []byte) error) error {
 	last, some := b.frames.durable()

@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Backend) {
 		"conflicts": testConflicts,
 		"snapshots": testSnapshots,
 		"frames":    testFrames,
+		"removing":  testRemoveFrames,
 	} {
 		t.Run("backend/"+name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -221,6 +222,57 @@ func testFrames(t *testing.T, b store.Backend) {
 	}
 	if b.Prepare(ctx, 0) == nil {
 		t.Error("the backend went on after a failed commit")
+	}
+}
+
+func testRemoveFrames(t *testing.T, b store.Backend) {
+	ctx := context.Background()
+	if b.RemoveFrames(ctx, 0) == nil {
+		t.Error("frames of an empty journal were removed")
+	}
+	for seq := uint64(250); seq <= 260; seq++ {
+		commit(t, b, 0, store.Batch{Seq: seq, Frame: fmt.Append(nil, "frame ", seq)})
+	}
+	commit(t, b, 0, store.Batch{Epoch: 1, Writes: []store.Write{{Key: []byte("a"), Value: []byte("1")}}})
+	left := func(from uint64) (seqs []uint64) {
+		must(t, b.Frames(ctx, from, func(seq uint64, frame []byte) error {
+			if string(frame) != fmt.Sprint("frame ", seq) {
+				t.Errorf("frame %d is %q", seq, frame)
+			}
+			seqs = append(seqs, seq)
+			return nil
+		}))
+		return seqs
+	}
+	for _, c := range []struct {
+		through uint64
+		refused bool
+		first   uint64 // of those that are left
+	}{
+		{249, false, 250}, {250, false, 251}, {250, false, 251}, {256, false, 257}, {260, true, 257}, {1<<64 - 1, true, 257}, {259, false, 260},
+	} {
+		if err := b.RemoveFrames(ctx, c.through); (err != nil) != c.refused {
+			t.Fatalf("RemoveFrames(%d): %v", c.through, err)
+		}
+		for _, from := range []uint64{0, 250, 258} {
+			var want []uint64
+			for seq := max(c.first, from); seq <= 260; seq++ {
+				want = append(want, seq)
+			}
+			if got := left(from); !slices.Equal(got, want) {
+				t.Errorf("Frames(%d) after RemoveFrames(%d): %v, want %v", from, c.through, got, want)
+			}
+		}
+		if last, frame, err := b.LastFrame(ctx); err != nil || last != 260 || string(frame) != "frame 260" {
+			t.Errorf("LastFrame after RemoveFrames(%d): %d, %q, %v", c.through, last, frame, err)
+		}
+	}
+	commit(t, b, 1, store.Batch{Epoch: 1, Seq: 261, Frame: []byte("frame 261")})
+	if got := left(0); !slices.Equal(got, []uint64{260, 261}) {
+		t.Errorf("after another frame there are %v", got)
+	}
+	if got := dump(t, b); !slices.Equal(got, []string{"a=1"}) {
+		t.Errorf("removing frames left the records %q", got)
 	}
 }
 
