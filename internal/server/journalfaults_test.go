@@ -43,10 +43,12 @@ import (
 var faultRequests = flag.Int("fault-requests", 3000, "requests of TestNoReplyWithoutRecordUnderFaults; the long proof takes 1000000")
 
 const (
-	// roundRequests stay within one log of Pebble's: faults at its rotation end the
-	// process, which package pebble's own tests watch.
 	roundRequests = 1000
 	faultWorkers  = 16
+	// youngLog is how many bytes of a log of Pebble's may be written when a fault
+	// begins, of the 256 KiB at least that it gets: faults at its rotation end the
+	// process, which package pebble's own tests watch.
+	youngLog = 128 << 10
 )
 
 // TestNoReplyWithoutRecordUnderFaults sends mixed requests while the journal's
@@ -109,7 +111,44 @@ type diskFault struct {
 	hung   chan struct{} // closed when it hangs
 	resume chan struct{} // closed to let it go on
 	armed  atomic.Bool
+	failed atomic.Bool
 	count  atomic.Int64
+	logged atomic.Int64 // bytes in the newest log
+}
+
+// Create implements vfs.FS for a disk that counts what its newest log takes.
+func (d *loggedDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.Create(name, c)
+	return d.watch(name, f), err
+}
+
+// ReuseForWrite implements vfs.FS.
+func (d *loggedDisk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.ReuseForWrite(from, to, c)
+	return d.watch(to, f), err
+}
+
+type loggedDisk struct {
+	vfs.FS
+	logged *atomic.Int64
+}
+
+type loggedFile struct {
+	vfs.File
+	logged *atomic.Int64
+}
+
+func (d *loggedDisk) watch(name string, f vfs.File) vfs.File {
+	if f == nil || filepath.Ext(name) != ".log" {
+		return f
+	}
+	d.logged.Store(0)
+	return loggedFile{f, d.logged}
+}
+
+func (f loggedFile) Write(p []byte) (int, error) {
+	f.logged.Add(int64(len(p)))
+	return f.File.Write(p)
 }
 
 func (f *diskFault) inject(op errorfs.Op) error {
@@ -121,7 +160,9 @@ func (f *diskFault) inject(op errorfs.Op) error {
 	case f.hangs && n == f.at:
 		close(f.hung)
 		<-f.resume
-	case !f.hangs && n >= f.at:
+	case f.hangs || n < f.at:
+	case f.failed.Load(), 0 < f.logged.Load() && f.logged.Load() < youngLog:
+		f.failed.Store(true)
 		return &fs.PathError{Op: "write", Path: op.Path, Err: syscall.EIO}
 	}
 	return nil
@@ -141,7 +182,7 @@ func (r *faultRun) round(n int) {
 		f.at, f.hangs = 1+random.Int64N(300), kind == 1
 	}
 	below := vfs.NewCrashableMem()
-	disk := &faultyDisk{FS: errorfs.Wrap(below, errorfs.InjectorFunc(f.inject))}
+	disk := &faultyDisk{FS: errorfs.Wrap(&loggedDisk{below, &f.logged}, errorfs.InjectorFunc(f.inject))}
 	backend, gate := r.open(disk)
 	key := r.send(context.Background(), gate, random, "CreateKey", `{}`)
 	replies := []reply{key.reply}
