@@ -9,3 +9,6 @@ func (s *Store) Queued() int {
 	defer s.mu.Unlock()
 	return len(s.queue)
 }
+
+// Closing is closed when the store begins to stop.
+func (s *Store) Closing() <-chan struct{} { return s.closing }

@@ -53,7 +53,7 @@ func (r *reader) get(key []byte) ([]byte, error) {
 		}
 		defer r.store.release(snap)
 	}
-	value, err := snap.state.Get(key)
+	value, err := r.getFrom(snap, key)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w, reading %s", err, describeKey(key))
 	}
@@ -99,7 +99,7 @@ func (r *reader) scanUnder(snap *snapshot, from, to []byte, over *layer, fn func
 			more = fn([]byte(key), e.value)
 		}
 	}
-	err := snap.state.Scan(from, to, func(key, value []byte) bool {
+	err := r.scanFrom(snap, from, to, func(key, value []byte) bool {
 		if visited++; visited%256 == 0 {
 			if stopped = r.ctx.Err(); stopped != nil {
 				return false

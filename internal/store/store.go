@@ -25,10 +25,10 @@
 //
 // # Waiting
 //
-// A disk that hangs makes commits hang. The store does not judge how long is too
-// long: each call returns when its context ends, as ErrUnknown if it has joined a
-// commit and with the context's error if it has not. Callers that must answer
-// within seconds set a deadline.
+// A disk that hangs makes commits and reads hang. The store does not judge how long
+// is too long: each call returns when its context ends, as ErrUnknown if it has joined
+// a commit and with the context's error if it has not, and so does what reads within a
+// View or an Update. Callers that must answer within seconds set a deadline.
 //
 // # The threat
 //
@@ -87,6 +87,7 @@ type Store struct {
 	closing  chan struct{} // closed by Close and after a failure
 	done     chan struct{} // closed when the committer has ended
 	views    sync.WaitGroup
+	strays   sync.WaitGroup // reads, some of which nobody waits for any more
 	watchers watchers
 	epoch    atomic.Uint64 // of the durable state
 
@@ -157,6 +158,7 @@ func (s *Store) Close() error {
 	s.views.Wait()
 	s.turn <- struct{}{} // the function of an Update may still run, and read
 	<-s.turn
+	s.strays.Wait() // none begins any more
 	s.mu.Lock()
 	last := s.durable
 	s.durable = nil
