@@ -7,6 +7,7 @@ import (
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
 )
 
 // TestConditions puts one condition into the statement that lets the user in: the
@@ -128,17 +129,29 @@ func TestCreateKeyConditions(t *testing.T) {
 		notAuthorized(userARN, "kms:TagResource", "resource: *"+fmt.Sprintf(noIdentityTail, "kms:TagResource")))
 }
 
-// TestViaService makes a call as a service makes it for its caller.
+// TestViaService: a key that its policy opens through one service alone. The calls are
+// made as a service makes them for its caller, by the gateway's Invoke; nothing that
+// a request from the wire can say has the same effect.
 func TestViaService(t *testing.T) {
-	const service = "secretsmanager.us-east-1.amazonaws.com"
+	const service = "s3.us-east-1.amazonaws.com"
 	h := newHarness(t)
-	id, _ := h.keyID()
+	id, arn := h.keyID()
 	h.ok(root, "PutKeyPolicy", m{"KeyId": id, "Policy": keyPolicy(allow(userARN, "kms:GenerateDataKey", m{"StringEquals": m{"kms:ViaService": service}}))})
-	h.fails(user, "GenerateDataKey", m{"KeyId": id, "KeySpec": "AES_256"}, "AccessDeniedException",
-		notAuthorized(userARN, "kms:GenerateDataKey", "resource: arn:aws:kms:us-east-1:"+account+":key/"+id+fmt.Sprintf(noIdentityTail, "kms:GenerateDataKey")))
-	h.journal.taken(t)
-	parent := &authz.Call{Service: "secretsmanager", Operation: "CreateSecret", Principal: principals[user], Partition: "aws", Region: region, Time: h.clock.Now()}
-	out, err := h.gateway.Invoke(context.Background(), parent, "kms", "GenerateDataKey", &api.GenerateDataKeyInput{KeyId: id, KeySpec: api.DataKeySpecAes256})
+	denied := notAuthorized(userARN, "kms:GenerateDataKey", "resource: "+arn+fmt.Sprintf(noIdentityTail, "kms:GenerateDataKey"))
+	h.fails(user, "GenerateDataKey", m{"KeyId": id, "KeySpec": "AES_256"}, "AccessDeniedException", denied)
+	h.fails(user, "GenerateDataKey", m{"KeyId": id, "KeySpec": "AES_256", "EncryptionContext": m{"kms:ViaService": service, "aws:CalledVia": "s3.amazonaws.com"}}, "AccessDeniedException", denied)
+	via := func(service, region string) (any, error) {
+		h.journal.taken(t)
+		parent := &authz.Call{Service: service, Operation: "PutObject", Principal: principals[user], Partition: "aws", Region: region, Time: h.clock.Now()}
+		return h.gateway.Invoke(context.Background(), parent, "kms", "GenerateDataKey", &api.GenerateDataKeyInput{KeyId: id, KeySpec: api.DataKeySpecAes256})
+	}
+	if _, err := via("secretsmanager", region); awserr.Code(err) != "AccessDeniedException" {
+		t.Errorf("through another service: %v", err)
+	}
+	if _, err := via("s3", "eu-west-1"); err == nil {
+		t.Error("through the service of another Region: allowed")
+	}
+	out, err := via("s3", region)
 	if err != nil {
 		t.Fatal(err)
 	}
