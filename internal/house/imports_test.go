@@ -20,7 +20,7 @@ const module = "github.com/strongroom/strongroom/"
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
 	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc", "internal/totp", "internal/hsm"},
-	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest"},
+	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest", "internal/keyring/pkcs11", "internal/keyring/keyringtest"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},

@@ -13,11 +13,12 @@ import (
 // Suite is the first byte of a ciphertext: it says which layout follows.
 type Suite byte
 
-// The layouts; see the package documentation for them and for the value that is
-// reserved.
+// The layouts; see the package documentation.
 const (
 	// SuiteSoftware is of keys that are held in memory.
 	SuiteSoftware Suite = 0xA1
+	// SuiteHSM is of keys in an HSM, which adds a layer.
+	SuiteHSM Suite = 0xA2
 	// SuiteExternal is of keys in an external key store, whose proxy adds a layer.
 	SuiteExternal Suite = 0xA3
 	// SuiteProxy is of keys that we offer as an external key store. No blob begins
@@ -94,7 +95,9 @@ func (h *Headers) withTag(ids []byte, use func(tag []byte)) {
 // is ErrInvalidCiphertext.
 func (h *Headers) Parse(blob []byte) (Header, error) {
 	if len(blob) <= Overhead || len(blob) > Overhead+MaxPlaintext || Suite(blob[0]) != SuiteSoftware {
-		if _, _, err := SplitExternal(blob); err != nil {
+		_, _, external := SplitExternal(blob)
+		_, _, inside := SplitHSM(blob)
+		if external != nil && inside != nil {
 			return Header{}, ErrInvalidCiphertext
 		}
 	}
@@ -110,6 +113,15 @@ func (h *Headers) ParseHeader(blob []byte) (Header, error) {
 	genuine := false
 	h.withTag(blob[:idsSize], func(tag []byte) { genuine = hmac.Equal(tag, blob[idsSize:HeaderSize]) })
 	if !genuine {
+		return Header{}, ErrInvalidCiphertext
+	}
+	return parseIDs(blob)
+}
+
+// HeaderIDs reads a header that stands alone without checking who made it: whoever
+// opens the ciphertext does. Its only error is ErrInvalidCiphertext.
+func HeaderIDs(blob []byte) (Header, error) {
+	if len(blob) != HeaderSize {
 		return Header{}, ErrInvalidCiphertext
 	}
 	return parseIDs(blob)

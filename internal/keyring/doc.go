@@ -3,9 +3,8 @@
 //
 // A service holds [Material], which is wrapped, and hands it to a [Ring] with what
 // is to be done. Only a Ring's implementation sees material in the clear; package
-// software is the one that does so in this process. Modules over PKCS#11 and over
-// an external key store's proxy follow the same interfaces, with the object's
-// handle or the external key's id wrapped as their material.
+// software is the one that does so in this process. The modules over PKCS #11 and over
+// an external key store's proxy add a layer to what it makes.
 //
 // # Threats
 //
@@ -65,11 +64,17 @@
 // decrypted; finding two (material, context) pairs with one commitment means
 // finding a collision of SHA-256.
 //
-// 0xA2, HSM, is reserved, and refused by [Headers.Parse] for now: the key cannot leave the module, so nothing can be derived from it
-// outside. The header is followed by IV (12) and the module's AES-256-GCM
-// ciphertext and tag (16) of 32 zero bytes ‖ plaintext, aad header ‖ context.
-// The zero bytes, checked after opening, are what commits to the key. The module
-// chooses the IV; 2³² messages are the limit of one material.
+// 0xA2, HSM: a body of suite 0xA1 without its header, made with material of our
+// own, is encrypted once more inside the HSM, by a key that cannot leave it and
+// whose id there is the material id. The header is followed by the nonce (12), the
+// HSM's AES-256-GCM ciphertext and its tag (16), with SHA-256(header ‖ context) as
+// aad. The longest blob has 4,282 bytes. Nothing can be derived from a key inside an
+// HSM, so its random nonces are under one key for as long as the key lives, and are
+// safe for 2³² messages (SP 800-38D §8.3). The inner layer makes up for that: should
+// a nonce come twice, what is learnt is the sum of two ciphertexts under two keys,
+// and what can be forged does not open. It is also what commits to key and context,
+// which GCM does not. Whoever has the HSM alone opens nothing, nor does whoever has
+// our material alone.
 //
 // 0xA3, client of an external key store: a body of suite 0xA1 without its header,
 // made with material of our own, is encrypted once more by the external proxy.

@@ -86,11 +86,12 @@ func ExternalAAD(header []byte, encryptionContext map[string]string) ([]byte, er
 }
 
 // Layered is a Ring's ability to make the inner layer of ciphertexts whose outer
-// layer an external proxy makes (SuiteExternal).
+// layer an external proxy (SuiteExternal) or an HSM (SuiteHSM) makes.
 type Layered interface {
-	// EncryptInner returns the header of the ciphertext and the body that the proxy
-	// encrypts once more. Errors: those of [Cipher].Encrypt.
-	EncryptInner(ctx context.Context, key KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) (header []byte, body secret.Bytes, err error)
+	// EncryptInner returns the header of the ciphertext, of one of these suites, and
+	// the body that is to be encrypted once more. Errors: those of [Cipher].Encrypt;
+	// ErrUnsupported for another suite.
+	EncryptInner(ctx context.Context, suite Suite, key KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) (header []byte, body secret.Bytes, err error)
 	// DecryptInner opens a body under its header. Errors: those of
 	// [Cipher].Decrypt.
 	DecryptInner(ctx context.Context, key KeyRef, header []byte, body secret.Bytes, encryptionContext map[string]string) (secret.Bytes, error)

@@ -97,7 +97,7 @@ func TestDetachedOpensAfterRotation(t *testing.T) {
 func TestInnerLayerOpensUnderItsHeaderAlone(t *testing.T) {
 	r := newRing(t, Config{})
 	key := mustGenerate(t, r, uuidA)
-	header, body, err := r.EncryptInner(context.Background(), key, secret.Bytes("hello"), someContext)
+	header, body, err := r.EncryptInner(context.Background(), keyring.SuiteExternal, key, secret.Bytes("hello"), someContext)
 	if err != nil {
 		t.Fatal(err)
 	}

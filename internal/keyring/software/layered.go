@@ -2,6 +2,7 @@ package software
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/strongroom/strongroom/internal/keyring"
@@ -11,8 +12,11 @@ import (
 var _ keyring.Layered = (*Ring)(nil)
 
 // EncryptInner implements [keyring.Layered].
-func (r *Ring) EncryptInner(_ context.Context, key keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) (header []byte, body secret.Bytes, err error) {
-	blob, err := r.encrypt(keyring.SuiteExternal, &key, plaintext, encryptionContext)
+func (r *Ring) EncryptInner(_ context.Context, suite keyring.Suite, key keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) (header []byte, body secret.Bytes, err error) {
+	if !layered(suite) {
+		return nil, nil, fmt.Errorf("%w: suite %#x has no layers", keyring.ErrUnsupported, byte(suite))
+	}
+	blob, err := r.encrypt(suite, &key, plaintext, encryptionContext)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -26,8 +30,11 @@ func (r *Ring) DecryptInner(_ context.Context, key keyring.KeyRef, header []byte
 		return nil, err
 	}
 	blob := slices.Concat(header, body)
-	if len(blob) <= keyring.Overhead || len(blob) > keyring.Overhead+keyring.MaxPlaintext {
+	if !layered(parsed.Suite) || len(blob) <= keyring.Overhead || len(blob) > keyring.Overhead+keyring.MaxPlaintext {
 		return nil, keyring.ErrInvalidCiphertext
 	}
-	return r.decrypt(keyring.SuiteExternal, &key, parsed, blob, encryptionContext)
+	return r.decrypt(parsed.Suite, &key, parsed, blob, encryptionContext)
 }
+
+// layered tells whether ciphertexts of the suite have an inner layer of ours.
+func layered(s keyring.Suite) bool { return s == keyring.SuiteExternal || s == keyring.SuiteHSM }

@@ -43,7 +43,7 @@ func (c *Client) KeyMetadata(ctx context.Context, t *Target) (*xksapi.KeyMetadat
 // Encrypt returns a ciphertext of keyring.SuiteExternal. Further errors: those of
 // keyring.Cipher's Encrypt.
 func (c *Client) Encrypt(ctx context.Context, t *Target, key keyring.KeyRef, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
-	header, body, err := c.cfg.Inner.EncryptInner(ctx, key, plaintext, encryptionContext)
+	header, body, err := c.cfg.Inner.EncryptInner(ctx, keyring.SuiteExternal, key, plaintext, encryptionContext)
 	if err != nil {
 		return nil, err
 	}

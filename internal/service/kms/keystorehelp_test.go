@@ -71,7 +71,7 @@ func (o *outsideKeys) Encrypt(ctx context.Context, t *xks.Target, key keyring.Ke
 	if err := o.ask(t); err != nil {
 		return nil, err
 	}
-	header, body, err := o.inner.EncryptInner(ctx, key, plaintext, c)
+	header, body, err := o.inner.EncryptInner(ctx, keyring.SuiteExternal, key, plaintext, c)
 	if err != nil {
 		return nil, err
 	}
