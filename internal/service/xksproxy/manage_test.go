@@ -159,6 +159,45 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestRulesAndKeysHoldAtOnce: a request that is under way when a rule or the keys are
+// changed gets no answer that the change forbids.
+func TestRulesAndKeysHoldAtOnce(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(h *harness) error
+		want   xksapi.Name
+	}{
+		"rules": {func(h *harness) error {
+			_, err := h.service.SetRules(h.t.Context(), "pay", Rules{Principals: []string{"arn:aws:iam::999988887777:user/bob"}})
+			return err
+		}, xksapi.AccessDenied},
+		"keys": {func(h *harness) error {
+			_, err := h.service.SetKeys(h.t.Context(), "pay", []string{keyB})
+			return err
+		}, xksapi.KeyNotFound},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := withStore(t)
+			h.t = t
+			h.ok(keyPath+"/encrypt", encryption("x"))
+			h.journal.taken(t)
+			h.inside = func() {
+				h.mu.Lock()
+				h.inside = nil
+				h.mu.Unlock()
+				if err := c.change(h); err != nil {
+					t.Error(err)
+				}
+			}
+			h.fails(keyPath+"/encrypt", encryption("x"), c.want)
+			if records := h.journal.taken(t); len(records) != 1 || records[0]["errorCode"] != string(c.want) {
+				t.Errorf("%v", records)
+			}
+			h.fails(keyPath+"/metadata", m{"requestMetadata": metadata("CreateKey")}, c.want)
+			h.ok("/health", m{"requestMetadata": m{"kmsRequestId": "r", "kmsOperation": "KmsHealthCheck"}})
+		})
+	}
+}
+
 func TestRecords(t *testing.T) {
 	h := withStore(t)
 	h.journal.taken(t)

@@ -28,21 +28,34 @@ func (s *Service) health(ctx context.Context, _ *exchange) ([]byte, error) {
 
 const vendor = "Strongroom"
 
-// key finds the key of a request that the store's rules let through. A key that the
-// store does not offer is one that does not exist.
-func (s *Service) key(ctx context.Context, x *exchange) (ref keyring.KeyRef, usable bool, err error) {
-	if member := x.store.Rules.refusedBy(&x.in.Metadata); member != "" {
+var (
+	errRules      = xksapi.Refuse(xksapi.AccessDenied, "The rules of this external key store do not allow this request.")
+	errUnknownKey = xksapi.Refuse(xksapi.KeyNotFound, "The external key is not found.")
+)
+
+// refusedBy tells why a store, as r describes it, does not let the request use its
+// key; nil if it does. A key that the store does not offer is one that does not
+// exist.
+func (x *exchange) refusedBy(r *storeRecord) *xksapi.Error {
+	if member := r.Rules.refusedBy(&x.in.Metadata); member != "" {
 		x.detail = "the store's rules refuse this " + member
-		return ref, false, xksapi.Refuse(xksapi.AccessDenied, "The rules of this external key store do not allow this request.")
+		return errRules
 	}
-	unknown := xksapi.Refuse(xksapi.KeyNotFound, "The external key is not found.")
-	if !slices.Contains(x.store.Keys, x.keyID) {
+	if !slices.Contains(r.Keys, x.keyID) {
 		x.detail = "the store does not offer this key"
-		return ref, false, unknown
+		return errUnknownKey
+	}
+	return nil
+}
+
+// key finds the key of a request that the store lets through.
+func (s *Service) key(ctx context.Context, x *exchange) (ref keyring.KeyRef, usable bool, err error) {
+	if refused := x.refusedBy(x.store); refused != nil {
+		return ref, false, refused
 	}
 	ref, x.keyARN, usable, err = s.Keys.OfferedKey(ctx, x.store.Account, x.store.Region, x.keyID)
 	if errors.Is(err, store.ErrNotFound) {
-		err = unknown
+		err = errUnknownKey
 	}
 	return ref, usable, err
 }

@@ -108,8 +108,8 @@ func (s *Service) answer(ctx context.Context, x *exchange) ([]byte, error) {
 		}
 		return nil, refused
 	}
-	// In one commit with a look at the switch and the credential: what is answered
-	// was asked before the store was killed or the credential removed.
+	// In one commit with a look at the switch, the rules, the keys and the credential:
+	// what is answered was asked before any of them was taken away.
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
 		refused = nil
 		now, err := storeRecords.Get(tx, everywhere, x.store.Name)
@@ -119,6 +119,12 @@ func (s *Service) answer(ctx context.Context, x *exchange) ([]byte, error) {
 		}
 		if err != nil {
 			return err
+		}
+		// Its health is everybody's to know who has a credential.
+		if x.keyID != "" {
+			if refused = x.refusedBy(&now); refused != nil {
+				return refused
+			}
 		}
 		_, err = credentialRecords.Get(tx, everywhere, x.accessKeyID)
 		if errors.Is(err, store.ErrNotFound) {
