@@ -19,6 +19,7 @@ require (
 	github.com/emmansun/gmsm v0.30.1
 	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/go-jose/go-jose/v4 v4.1.8
+	github.com/google/go-tpm v0.9.8
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/valyala/fasthttp v1.72.0
 	golang.org/x/crypto v0.54.0

@@ -20,8 +20,8 @@ const module = "github.com/strongroom/strongroom/"
 var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
 	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc", "internal/totp", "internal/hsm"},
-	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest", "internal/keyring/pkcs11", "internal/keyring/keyringtest"},
-	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks"},
+	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest", "internal/keyring/pkcs11", "internal/keyring/keyringtest", "internal/seal/tpm"},
+	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks", "internal/seal/tpm/tpmtest"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
 	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail", "internal/service/xksproxy"},
@@ -130,7 +130,7 @@ var keepers = map[string][]string{
 	module + "internal/keyring/software": {"internal/server"},
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
-	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/recovery"},
+	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/recovery", "internal/seal/tpm"},
 	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/hsm/hsmtest"},

@@ -60,10 +60,20 @@ func (d *Domain) Prepare(ctx context.Context, roots []Root, rotate bool, randomn
 		next.keys[next.current] = key
 	}
 	s.Current = next.current
+	// A root that keeps all its slots is not asked: it may be gone.
+	held := map[string]bool{}
 	for _, n := range slices.Sorted(maps.Keys(next.keys)) {
 		v := version{Version: n}
 		for _, root := range roots {
 			wrapped, kept := was.slots.slot(n, root.ID())
+			if !kept && !held[root.ID()] {
+				release, err := hold(ctx, root)
+				if err != nil {
+					return nil, err
+				}
+				defer release()
+				held[root.ID()] = true
+			}
 			if !kept {
 				if wrapped, err = wrapChecked(ctx, root, next.keys[n], Place{d.deployment, n}); err != nil {
 					return nil, err
@@ -183,6 +193,11 @@ func (s keyslots) info() Info {
 // Proves reports whether root opens every version of the domain key: as much as a
 // root can show before it is needed.
 func (d *Domain) Proves(ctx context.Context, root Root) error {
+	release, err := hold(ctx, root)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s := d.state.Load()
 	for n, key := range s.keys {
 		wrapped, ok := s.slots.slot(n, root.ID())

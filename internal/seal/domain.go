@@ -86,15 +86,19 @@ func Open(ctx context.Context, root Root, slots []byte) (*Domain, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := s.slot(s.Current, root.ID()); !ok {
+		return nil, noSlot(root, s.Current)
+	}
+	release, err := hold(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	opened := &state{current: s.Current, keys: make(map[uint32]*[keySize]byte, len(s.Versions)), slots: s}
 	for _, v := range s.Versions {
 		slot, ok := v.slot(root.ID())
 		if !ok {
-			return nil, &Error{
-				problem: fmt.Sprintf("%s is not the root of this deployment: no keyslot of version %d of the domain key was made for it", root.Describe(), v.Version),
-				hint:    "Start with the root that this deployment was made with; a copy of it may be in your backups. A new root cannot open it.",
-				err:     ErrWrongRoot,
-			}
+			return nil, noSlot(root, v.Version)
 		}
 		key, err := root.Unwrap(ctx, slot.Wrapped, Place{s.Deployment, v.Version})
 		switch {
@@ -115,6 +119,14 @@ func Open(ctx context.Context, root Root, slots []byte) (*Domain, error) {
 	d := &Domain{deployment: s.Deployment}
 	d.state.Store(opened)
 	return d, nil
+}
+
+func noSlot(root Root, version uint32) error {
+	return &Error{
+		problem: fmt.Sprintf("%s is not the root of this deployment: no keyslot of version %d of the domain key was made for it", root.Describe(), version),
+		hint:    "Start with the root that this deployment was made with; a copy of it may be in your backups. A new root cannot open it.",
+		err:     ErrWrongRoot,
+	}
 }
 
 // Deployment returns the id of the deployment that the domain key belongs to.

@@ -19,7 +19,7 @@ import (
 // safe for concurrent use.
 type FileRoot struct {
 	path  string
-	local localKey
+	local LocalKey
 }
 
 var _ Root = (*FileRoot)(nil)
@@ -157,7 +157,7 @@ func malformed(path string) error {
 }
 
 func newFileRoot(path string, key secret.Bytes, randomness io.Reader) (*FileRoot, error) {
-	local, err := newLocalKey(KindFile, key, randomness)
+	local, err := NewLocalKey(KindFile, key, randomness)
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +173,12 @@ func (r *FileRoot) Describe() string { return "the file " + r.path }
 
 // Wrap implements [Root].
 func (r *FileRoot) Wrap(_ context.Context, plaintext secret.Bytes, place Place) ([]byte, error) {
-	return r.local.wrap(plaintext, place)
+	return r.local.Wrap(plaintext, place)
 }
 
 // Unwrap implements [Root]. Its only error is ErrUnwrap.
 func (r *FileRoot) Unwrap(_ context.Context, wrapped []byte, place Place) (secret.Bytes, error) {
-	return r.local.unwrap(wrapped, place)
+	return r.local.Unwrap(wrapped, place)
 }
 
 // Format implements fmt.Formatter: fmt would print unexported fields raw.

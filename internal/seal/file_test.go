@@ -202,7 +202,7 @@ func TestWrap(t *testing.T) {
 			refused("changed", root, changed, Place{"d", 1})
 		}
 	}
-	short := &FileRoot{local: localKey{id: root.local.id, kind: KindFile, key: root.local.key, rand: strings.NewReader("")}}
+	short := &FileRoot{local: LocalKey{id: root.local.id, kind: KindFile, key: root.local.key, rand: strings.NewReader("")}}
 	if _, err := short.Wrap(ctx, plaintext, Place{"d", 1}); err == nil {
 		t.Error("Wrap went without a salt")
 	}

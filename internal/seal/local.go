@@ -12,32 +12,44 @@ import (
 
 const (
 	saltSize = 32
-	// wrapFormat is the first byte of what a localKey wraps:
+	// wrapFormat is the first byte of what a LocalKey wraps:
 	// format ‖ salt (32) ‖ nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16).
 	wrapFormat   = 1
 	wrapOverhead = 1 + saltSize + 12 + 16
 )
 
-// localKey is the key of a root that this process holds itself: it wraps each
-// message under a key that comes, by HKDF, from it and a fresh salt.
-type localKey struct {
+// LocalKey is the key of a root that this process holds itself, for good or while it
+// is used: it wraps each message under a key that comes, by HKDF, from it and a
+// fresh salt. It is safe for concurrent use until it is wiped.
+type LocalKey struct {
 	id   string
 	kind Kind
 	key  *[keySize]byte // a pointer: fmt follows one from an unexported field, not two
 	rand io.Reader
 }
 
-// newLocalKey takes key over. Its id is the kind and 32 hex digits that are derived
-// from the key, so that a root may be moved and is recognised.
-func newLocalKey(kind Kind, key secret.Bytes, randomness io.Reader) (localKey, error) {
+// NewLocalKey takes over key, which has 32 bytes. Its id is the kind and 32 hex digits
+// that are derived from the key, so that a root may be moved and is recognised.
+// randomness gives the salts, and must be safe for concurrent use.
+func NewLocalKey(kind Kind, key secret.Bytes, randomness io.Reader) (LocalKey, error) {
+	if len(key) != keySize {
+		return LocalKey{}, fmt.Errorf("seal: a key of %d bytes is no root", len(key))
+	}
 	id := make([]byte, 16)
 	if err := derive(id, key, []byte("strongroom/seal/"+string(kind)+"/id/v1"), ""); err != nil {
-		return localKey{}, err
+		return LocalKey{}, err
 	}
-	return localKey{id: string(kind) + ":" + hex.EncodeToString(id), kind: kind, key: (*[keySize]byte)(key), rand: randomness}, nil
+	return LocalKey{id: string(kind) + ":" + hex.EncodeToString(id), kind: kind, key: (*[keySize]byte)(key), rand: randomness}, nil
 }
 
-func (k localKey) wrap(plaintext secret.Bytes, place Place) ([]byte, error) {
+// ID is that of the root.
+func (k LocalKey) ID() string { return k.id }
+
+// Wipe overwrites the key, which wraps and unwraps nothing from then on.
+func (k LocalKey) Wipe() { clear(k.key[:]) }
+
+// Wrap is that of [Root].
+func (k LocalKey) Wrap(plaintext secret.Bytes, place Place) ([]byte, error) {
 	out := make([]byte, 1+saltSize, wrapOverhead+len(plaintext))
 	out[0] = wrapFormat
 	if _, err := io.ReadFull(k.rand, out[1:]); err != nil {
@@ -53,8 +65,8 @@ func (k localKey) wrap(plaintext secret.Bytes, place Place) ([]byte, error) {
 	return out, err
 }
 
-// unwrap's only error is ErrUnwrap.
-func (k localKey) unwrap(wrapped []byte, place Place) (secret.Bytes, error) {
+// Unwrap is that of [Root]. Its only error is ErrUnwrap.
+func (k LocalKey) Unwrap(wrapped []byte, place Place) (secret.Bytes, error) {
 	if len(wrapped) < wrapOverhead || wrapped[0] != wrapFormat {
 		return nil, ErrUnwrap
 	}
@@ -73,7 +85,7 @@ func (k localKey) unwrap(wrapped []byte, place Place) (secret.Bytes, error) {
 }
 
 // aead returns the cipher of one message.
-func (k localKey) aead(salt []byte) (cipher.AEAD, error) {
+func (k LocalKey) aead(salt []byte) (cipher.AEAD, error) {
 	key := make([]byte, keySize)
 	defer clear(key)
 	if err := derive(key, k.key[:], salt, "strongroom/seal/"+string(k.kind)+"/wrap/v1"); err != nil {
@@ -85,3 +97,6 @@ func (k localKey) aead(salt []byte) (cipher.AEAD, error) {
 	}
 	return cipher.NewGCMWithRandomNonce(block)
 }
+
+// Format implements fmt.Formatter: fmt would print unexported fields raw.
+func (k LocalKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "the key "+k.id) }

@@ -47,7 +47,7 @@ type passphraseParameters struct {
 // place for the start alone: Argon2id makes a key of the passphrase, and that key
 // wraps. It is safe for concurrent use.
 type PassphraseRoot struct {
-	local      localKey
+	local      LocalKey
 	parameters []byte
 }
 
@@ -148,7 +148,7 @@ func (p passphraseParameters) root(passphrase secret.Bytes, randomness io.Reader
 	}
 	var key secret.Bytes
 	secret.Do(func() { key = argon2.IDKey(passphrase, p.Salt, p.Passes, p.MemoryKiB, p.Lanes, keySize) })
-	local, err := newLocalKey(KindPassphrase, key, randomness)
+	local, err := NewLocalKey(KindPassphrase, key, randomness)
 	if err != nil {
 		return nil, err
 	}
@@ -167,12 +167,12 @@ func (r *PassphraseRoot) Parameters() []byte { return bytes.Clone(r.parameters) 
 
 // Wrap implements [Root].
 func (r *PassphraseRoot) Wrap(_ context.Context, plaintext secret.Bytes, place Place) ([]byte, error) {
-	return r.local.wrap(plaintext, place)
+	return r.local.Wrap(plaintext, place)
 }
 
 // Unwrap implements [Root]. Its only error is ErrUnwrap.
 func (r *PassphraseRoot) Unwrap(_ context.Context, wrapped []byte, place Place) (secret.Bytes, error) {
-	return r.local.unwrap(wrapped, place)
+	return r.local.Unwrap(wrapped, place)
 }
 
 // Format implements fmt.Formatter: fmt would print unexported fields raw.

@@ -104,6 +104,22 @@ type Parameterised interface {
 // recovery key.
 type WrapOnly interface{ WrapOnly() bool }
 
+// Holder is a root that is asked once for several keyslots: one for whom each answer
+// takes long, or leaves a trace elsewhere.
+type Holder interface {
+	// Hold makes ready for Wraps and Unwraps, until release is called. Its errors are
+	// those of Unwrap, without ErrUnwrap.
+	Hold(ctx context.Context) (release func(), err error)
+}
+
+// hold makes any root ready.
+func hold(ctx context.Context, root Root) (release func(), err error) {
+	if h, ok := root.(Holder); ok {
+		return h.Hold(ctx)
+	}
+	return func() {}, nil
+}
+
 // Kind is the kind of a root: what stands before the colon in its ID.
 type Kind string
 
@@ -112,6 +128,7 @@ const (
 	KindFile       Kind = "file"
 	KindPassphrase Kind = "passphrase"
 	KindAWSKMS     Kind = "aws-kms"
+	KindTPM        Kind = "tpm"
 	KindRecovery   Kind = "recovery"
 )
 
