@@ -24,6 +24,7 @@ func (f folder) rootSettings() server.RootSettings {
 	return server.RootSettings{
 		PassphraseFile: f.SealPassphraseFile,
 		KMSKey:         f.SealKMSKey, KMSEndpoint: f.SealKMSEndpoint, KMSRegion: f.SealKMSRegion,
+		TPM: server.TPMSettings{Device: f.SealTPMDevice, AuthFile: f.SealTPMAuthFile, PCRs: f.SealTPMPCRs},
 	}
 }
 

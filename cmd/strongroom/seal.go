@@ -49,6 +49,9 @@ func describeSeal(s admin.Seal) string {
 			fmt.Fprintf(&text, " (%s)", r.Where)
 		}
 		text.WriteByte('\n')
+		if r.Problem != "" {
+			fmt.Fprintf(&text, "  PROBLEM: %s\n  The server that runs goes on without it, the next start does not. A new root: strongroom seal migrate\n", r.Problem)
+		}
 	}
 	if r := s.Recovery; r != nil {
 		fmt.Fprintf(&text, "recovery set %s: any %d of %d shares, made %s\n", r.Set, r.Needed, r.Shares, r.Made.Format(time.RFC3339))
@@ -110,11 +113,14 @@ type sealMigrateCmd struct {
 	folder   `embed:""`
 	jsonFlag `embed:""`
 
-	To               string `required:"" placeholder:"KIND" help:"What the root is to be: file, passphrase or aws-kms. The kind that there is makes a new root of that kind."`
+	To               string `required:"" placeholder:"KIND" help:"What the root is to be: file, passphrase, aws-kms or tpm. The kind that there is makes a new root of that kind."`
 	ToPassphraseFile string `placeholder:"FILE" help:"A file that holds the new passphrase. Default: a question."`
 	ToKMSKey         string `name:"to-kms-key" placeholder:"KEY" help:"The key of another KMS: its id, alias or ARN."`
 	ToKMSEndpoint    string `name:"to-kms-endpoint" placeholder:"URL" help:"That KMS. Default: AWS's own."`
 	ToKMSRegion      string `name:"to-kms-region" placeholder:"REGION" help:"Its region. Default: that of the key's ARN, or of the AWS settings of the process that asks it."`
+	ToTPMDevice      string `name:"to-tpm-device" placeholder:"PATH" help:"The TPM. Default: /dev/tpmrm0."`
+	ToTPMAuthFile    string `name:"to-tpm-auth-file" placeholder:"FILE" help:"A file that holds the auth value that the new root is to have. Default: none."`
+	ToTPMPCRs        string `name:"to-tpm-pcrs" placeholder:"N,N" help:"The PCRs whose present values the new root is bound to. Default: none."`
 }
 
 func (sealMigrateCmd) Help() string {
@@ -126,6 +132,7 @@ Examples:
 
     strongroom seal migrate --to passphrase
     strongroom seal migrate --to aws-kms --to-kms-key alias/root --to-kms-endpoint https://kms.example.com
+    strongroom seal migrate --to tpm --to-tpm-pcrs 7
     strongroom seal migrate --to file`
 }
 
@@ -139,6 +146,20 @@ func (c *sealMigrateCmd) Run(a *app) error {
 		}
 		defer passphrase.Wipe()
 		in.Passphrase = passphrase
+	}
+	if c.To == "tpm" {
+		in.TPMDevice, in.TPMPCRs = c.ToTPMDevice, c.ToTPMPCRs
+		if c.ToTPMAuthFile != "" {
+			auth, err := a.readPassphrase(c.ToTPMAuthFile)
+			if err != nil {
+				return err
+			}
+			defer auth.Wipe()
+			if len(auth) == 0 {
+				return &problem{what: "the file " + c.ToTPMAuthFile + " holds no auth value: it is empty", hint: "leave --to-tpm-auth-file out for a root without one"}
+			}
+			in.TPMAuth = auth
+		}
 	}
 	return c.withSeals(a, func(ctx context.Context, s admin.Seals, by admin.Peer) error {
 		status, err := s.MigrateSeal(ctx, by, in)

@@ -59,6 +59,7 @@ Examples:
     strongroom serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
     strongroom serve --seal passphrase --seal-passphrase-file /run/credentials/strongroom
     strongroom serve --seal aws-kms --seal-kms-key alias/root --seal-kms-endpoint https://kms.example.com
+    strongroom serve --seal tpm --seal-tpm-auth-file /run/credentials/strongroom
     strongroom serve --limits aws,symmetric=5000,111122223333/keys=200
     strongroom serve --dev`
 }

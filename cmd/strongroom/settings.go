@@ -24,11 +24,14 @@ type folder struct {
 	Data   string `setting:"" default:"./strongroom-data" placeholder:"DIR" help:"The data folder. Default: ${default}."`
 	Config string `setting:"" placeholder:"FILE" help:"A file of settings, one a line: name = value."`
 
-	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase or aws-kms. Default: ${default}."`
+	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase, aws-kms or tpm. Default: ${default}."`
 	SealPassphraseFile string `setting:"" placeholder:"FILE" help:"A file that holds the passphrase. Default: the variable STRONGROOM_SEAL_PASSPHRASE, or a question."`
 	SealKMSKey         string `setting:"" name:"seal-kms-key" placeholder:"KEY" help:"The key of another KMS that holds the root: its id, alias or ARN."`
 	SealKMSEndpoint    string `setting:"" name:"seal-kms-endpoint" placeholder:"URL" help:"That KMS. Default: AWS's own."`
 	SealKMSRegion      string `setting:"" name:"seal-kms-region" placeholder:"REGION" help:"Its region. Default: that of the key's ARN, or of the AWS settings of this process."`
+	SealTPMDevice      string `setting:"" name:"seal-tpm-device" placeholder:"PATH" help:"The TPM that holds the root: its device, or an emulator's socket. Default: /dev/tpmrm0."`
+	SealTPMAuthFile    string `setting:"" name:"seal-tpm-auth-file" placeholder:"FILE" help:"A file that holds the auth value without which the TPM does not open the root. Default: there is none."`
+	SealTPMPCRs        string `setting:"" name:"seal-tpm-pcrs" placeholder:"N,N" help:"The PCRs (SHA-256) whose values the TPM binds the root to when it is made; for a root that there is, those that it must be bound to. Default: none."`
 }
 
 const envPrefix = "STRONGROOM_"

@@ -67,7 +67,7 @@ type Recovery struct {
 
 // NewSeal is a root that is to be.
 type NewSeal struct {
-	// Kind is file, passphrase or aws-kms.
+	// Kind is file, passphrase, aws-kms or tpm.
 	Kind string `json:"kind"`
 	// Passphrase is a secret; whoever has sent it wipes it.
 	Passphrase []byte `json:"passphrase,omitempty"`
@@ -75,6 +75,11 @@ type NewSeal struct {
 	KMSKey      string `json:"kmsKey,omitempty"`
 	KMSEndpoint string `json:"kmsEndpoint,omitempty"`
 	KMSRegion   string `json:"kmsRegion,omitempty"`
+	// The TPM, the auth value, which is a secret that its sender wipes, and the PCRs,
+	// with commas; each may be empty.
+	TPMDevice string `json:"tpmDevice,omitempty"`
+	TPMAuth   []byte `json:"tpmAuth,omitempty"`
+	TPMPCRs   string `json:"tpmPCRs,omitempty"`
 }
 
 // Seal is what opens a deployment.
@@ -95,6 +100,9 @@ type SealRoot struct {
 	// Where says to a person what it is, if it is the one that the deployment was
 	// opened with.
 	Where string `json:"where,omitempty"`
+	// Problem says why the next start could not open the deployment with this root; it
+	// is known of the one that Where says something of.
+	Problem string `json:"problem,omitempty"`
 }
 
 // sealRows are the commands about the seal, by their route.
@@ -109,6 +117,7 @@ func (s *Server) sealRows() map[string]commandRow {
 		rotateSealRoute: changing(func(ctx context.Context, by Peer, _ none) (Seal, error) { return o.RotateDomainKey(ctx, by) }),
 		migrateSealRoute: changing(func(ctx context.Context, by Peer, in NewSeal) (Seal, error) {
 			defer clear(in.Passphrase)
+			defer clear(in.TPMAuth)
 			return o.MigrateSeal(ctx, by, in)
 		}),
 		initRecoveryRoute:   changing(o.InitRecovery),

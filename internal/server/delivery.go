@@ -77,6 +77,9 @@ func (s *Server) warnings() []string {
 	if s.ship.Failing() {
 		all = append(all, "audit records cannot be shipped; see the log")
 	}
+	if s.root.failing() {
+		all = append(all, "the root of the keys cannot be had, and the next start needs it; see the log and strongroom seal status")
+	}
 	return all
 }
 

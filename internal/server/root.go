@@ -20,7 +20,7 @@ import (
 // Folder is a data folder, and how it is opened.
 type Folder struct {
 	Dir string
-	// Seal is the kind of the root of its keys: file, passphrase or aws-kms.
+	// Seal is the kind of the root of its keys: file, passphrase, aws-kms or tpm.
 	Seal string
 	Root RootSettings
 }
@@ -36,10 +36,11 @@ type RootSettings struct {
 	// KMSKey is a key of another KMS, at KMSEndpoint and in KMSRegion; see
 	// [awskms.Settings].
 	KMSKey, KMSEndpoint, KMSRegion string
+	TPM                            TPMSettings
 }
 
 // seals are the kinds of roots that a deployment can be made with.
-var seals = []seal.Kind{seal.KindFile, seal.KindPassphrase, seal.KindAWSKMS}
+var seals = []seal.Kind{seal.KindFile, seal.KindPassphrase, seal.KindAWSKMS, seal.KindTPM}
 
 func (r RootSettings) kms() awskms.Settings {
 	return awskms.Settings{Key: r.KMSKey, Endpoint: r.KMSEndpoint, Region: r.KMSRegion}
@@ -54,6 +55,9 @@ func (r RootSettings) check(kind string) error {
 			names[i] = string(s)
 		}
 		return refuse("seal", "", "there is no seal %q; there is: %s", kind, strings.Join(names, ", "))
+	}
+	if seal.Kind(kind) == seal.KindTPM {
+		return r.TPM.check()
 	}
 	if seal.Kind(kind) != seal.KindAWSKMS {
 		return nil
@@ -95,6 +99,8 @@ func (f Folder) make(ctx context.Context, rand io.Reader) (seal.Root, error) {
 			return nil, err
 		}
 		return awskms.Create(ctx, api, f.Root.KMSKey)
+	case seal.KindTPM:
+		return f.Root.TPM.create(ctx, rand)
 	}
 	path := filepath.Join(f.Dir, rootFile)
 	root, err := seal.CreateFileRoot(path, rand)
@@ -124,6 +130,8 @@ func (f Folder) open(ctx context.Context, known seal.Info, rand io.Reader) (seal
 			return nil, err
 		}
 		return awskms.Open(api, f.Root.KMSKey, stored.ID), nil
+	case seal.KindTPM:
+		return f.Root.TPM.open(stored, rand)
 	}
 	return seal.OpenFileRoot(filepath.Join(f.Dir, rootFile), rand)
 }
@@ -146,6 +154,8 @@ func (f Folder) pick(known seal.Info) (seal.RootInfo, error) {
 		hint = "Use --seal passphrase, with --seal-passphrase-file FILE or where you can type it."
 	case seal.KindAWSKMS:
 		hint = "Use --seal aws-kms, with --seal-kms-key and, for another KMS than AWS's, --seal-kms-endpoint."
+	case seal.KindTPM:
+		hint = "Use --seal tpm, with --seal-tpm-device and, where there is an auth value, --seal-tpm-auth-file."
 	}
 	return seal.RootInfo{}, problem(fmt.Sprintf("the root of %s is of the kind %s, not %s", f.Dir, is, f.Seal), hint+" Nothing was created.", seal.ErrWrongRoot)
 }

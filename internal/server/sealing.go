@@ -16,10 +16,18 @@ import (
 var _ admin.Seals = (*operator)(nil)
 
 // Seal implements [admin.Seals].
-func (o *operator) Seal(context.Context) (admin.Seal, error) {
+func (o *operator) Seal(ctx context.Context) (admin.Seal, error) {
 	o.changes.Lock()
-	defer o.changes.Unlock()
-	return o.sealLocked(), nil
+	shown, root := o.sealLocked(), o.folder.root
+	o.changes.Unlock()
+	if err := o.checkRoot(ctx, root); err != nil {
+		for i := range shown.Roots {
+			if shown.Roots[i].ID == root.ID() {
+				shown.Roots[i].Problem = err.Error()
+			}
+		}
+	}
+	return shown, nil
 }
 
 func (o *operator) sealLocked() admin.Seal {
@@ -56,11 +64,12 @@ func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewS
 	to := Folder{Dir: o.cfg.DataDir, Seal: in.Kind, Root: RootSettings{
 		Ask:    func(bool) (secret.Bytes, error) { return append(secret.Bytes{}, in.Passphrase...), nil },
 		KMSKey: in.KMSKey, KMSEndpoint: in.KMSEndpoint, KMSRegion: in.KMSRegion,
+		TPM: TPMSettings{Device: in.TPMDevice, Auth: in.TPMAuth, PCRs: in.TPMPCRs},
 	}}
 	if err := to.Root.check(in.Kind); err != nil { // before the record: it shows these settings
 		return admin.Seal{}, err
 	}
-	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint}
+	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint, "tpmDevice": in.TPMDevice, "tpmPCRs": in.TPMPCRs}
 	return o.changeSeal(ctx, by, "MigrateSeal", params, func(record []byte) error {
 		if in.Kind == string(seal.KindFile) && strings.HasPrefix(o.folder.root.ID(), string(seal.KindFile)+":") {
 			return o.replaceRootFile(ctx, record)

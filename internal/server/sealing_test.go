@@ -12,6 +12,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/seal"
+	"github.com/strongroom/strongroom/internal/seal/tpm/tpmtest"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -87,41 +88,47 @@ func count(t *testing.T, in Folder, event string) (n int) {
 // folder then opens with the old root or the new one, with the old settings or the
 // new; a change that is in effect is recorded, one that is not can be made again.
 func TestChangesOfTheSealSurviveAKill(t *testing.T) {
+	tpm := tpmtest.Start(t)
 	for _, c := range []struct {
 		name, event string
 		change      func(context.Context, *operator) error
 		after       string // the kind
+		root        RootSettings
 		inForce     func(is seal.Info, was string) bool
 	}{
 		{"rotate", "RotateDomainKey", func(ctx context.Context, o *operator) error {
 			_, err := o.RotateDomainKey(ctx, someone)
 			return err
-		}, "file", func(is seal.Info, _ string) bool { return is.Current == 2 }},
+		}, "file", RootSettings{}, func(is seal.Info, _ string) bool { return is.Current == 2 }},
 		{"another kind", "MigrateSeal", func(ctx context.Context, o *operator) error {
 			_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "passphrase", Passphrase: []byte(testPassphrase)})
 			return err
-		}, "passphrase", func(is seal.Info, _ string) bool { return is.Roots[0].Kind == seal.KindPassphrase }},
+		}, "passphrase", asked(testPassphrase), func(is seal.Info, _ string) bool { return is.Roots[0].Kind == seal.KindPassphrase }},
+		{"a TPM", "MigrateSeal", func(ctx context.Context, o *operator) error {
+			_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "tpm", TPMDevice: tpm.Path, TPMPCRs: "7"})
+			return err
+		}, "tpm", RootSettings{TPM: TPMSettings{Device: tpm.Path}}, func(is seal.Info, _ string) bool { return is.Roots[0].Kind == seal.KindTPM }},
 		{"another file", "MigrateSeal", func(ctx context.Context, o *operator) error {
 			_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "file"})
 			return err
-		}, "file", func(is seal.Info, was string) bool { return len(is.Roots) == 1 && is.Roots[0].ID != was }},
+		}, "file", RootSettings{}, func(is seal.Info, was string) bool { return len(is.Roots) == 1 && is.Roots[0].ID != was }},
 		{"recovery key", "InitRecovery", func(ctx context.Context, o *operator) error {
 			_, err := o.InitRecovery(ctx, someone, admin.NewRecovery{Needed: 2, Shares: 3})
 			return err
-		}, "file", func(is seal.Info, _ string) bool { return len(is.Roots) == 2 }},
+		}, "file", RootSettings{}, func(is seal.Info, _ string) bool { return len(is.Roots) == 2 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for writes, finished := 0, false; !finished; writes++ {
 				if writes > 20 {
 					t.Fatal("it never ends")
 				}
-				finished = killedAfter(t, writes, c.event, c.after, c.change, c.inForce)
+				finished = killedAfter(t, writes, c.event, Folder{Seal: c.after, Root: c.root}, c.change, c.inForce)
 			}
 		})
 	}
 }
 
-func killedAfter(t *testing.T, writes int, event, after string, change func(context.Context, *operator) error, inForce func(seal.Info, string) bool) (finished bool) {
+func killedAfter(t *testing.T, writes int, event string, after Folder, change func(context.Context, *operator) error, inForce func(seal.Info, string) bool) (finished bool) {
 	t.Helper()
 	cfg := config(t, filepath.Join(t.TempDir(), "data"))
 	s := mustStart(t, cfg)
@@ -148,7 +155,8 @@ func killedAfter(t *testing.T, writes int, event, after string, change func(cont
 	}
 
 	effect, opened := false, false
-	for _, with := range []Folder{in, {Dir: in.Dir, Seal: after, Root: asked(testPassphrase)}} {
+	after.Dir = in.Dir
+	for _, with := range []Folder{in, after} {
 		f, err := openExisting(t.Context(), with)
 		if err != nil {
 			if !errors.Is(err, seal.ErrWrongRoot) {
@@ -230,7 +238,7 @@ func TestAnOldRootIsNotTakenForANewOne(t *testing.T) {
 	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "passphrase", Passphrase: []byte("short")}); err == nil {
 		t.Error("a short passphrase is taken")
 	}
-	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "tpm"}); err == nil {
+	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "hourglass"}); err == nil {
 		t.Error("a kind that there is not is taken")
 	}
 	if _, err := o.MigrateSeal(t.Context(), someone, admin.NewSeal{Kind: "aws-kms", KMSKey: "k", KMSEndpoint: "https://user:hunter2@kms.example.com"}); err == nil || strings.Contains(err.Error(), "hunter2") {

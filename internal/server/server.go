@@ -50,7 +50,7 @@ type Config struct {
 	Listen  string
 	Account string
 	Regions []string
-	// Seal is the kind of the root: file, passphrase or aws-kms; Root says where it is.
+	// Seal is the kind of the root: file, passphrase, aws-kms or tpm; Root says where it is.
 	Seal string
 	Root RootSettings
 	// Store is "pebble", the only value so far.
@@ -108,6 +108,8 @@ type Server struct {
 	front    *front.Server
 	admin    *admin.Server
 	listener net.Listener
+
+	root rootWatch
 
 	// changes are made to accounts and to the seal one at a time: two rotations would
 	// write one file.
@@ -366,6 +368,9 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.ship.Run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })
+	rootCheck := s.clock.Now().Add(rootCheckInterval)
+	s.background.Go(func() { s.watchRoot(background, rootCheck) })
+	s.warnOfLoneRoot()
 	s.background.Go(func() { s.records.Run(background, machineClock) })
 	go func() {
 		if err := s.front.Serve(s.listener); err != nil {
