@@ -14,6 +14,8 @@ type chain struct {
 	keys               keySet
 	later              []Checkpoint // not yet met, by ascending Seq
 	last               position
+	front              position // of the last frame that was removed
+	says               uint64   // the front that the last checkpoint told
 	report             Report
 }
 
@@ -36,6 +38,13 @@ func newChain(deployment, stream string, keys []ed25519.PublicKey, later []Check
 	}
 	slices.SortFunc(c.later, func(a, b Checkpoint) int { return cmp.Compare(a.Seq, b.Seq) })
 	return c, nil
+}
+
+// behind makes the chain begin behind the last frame that was removed; a front of
+// seq 0 is none. Whoever calls it sees to it that a signature vouches for front.
+func (c *chain) behind(front position) {
+	c.front, c.last = front, front
+	c.report.RemovedFrames, c.report.RemovedRecords = front.seq, front.records
 }
 
 // next checks the head f and takes it as the last.
@@ -105,7 +114,9 @@ func (c *chain) begin(f *frame) {
 	if c.stream == "" {
 		c.stream = f.stream
 	}
-	c.last = position{hash: genesis(c.deployment, c.stream)}
+	if c.front.seq == 0 {
+		c.last = position{hash: genesis(c.deployment, c.stream)}
+	}
 	c.report.Deployment, c.report.Stream = c.deployment, c.stream
 	c.report.First = f.time
 }
@@ -113,7 +124,19 @@ func (c *chain) begin(f *frame) {
 // take verifies what is signed about f and makes it the last.
 func (c *chain) take(f *frame) error {
 	var signed *Checkpoint
+	if c.report.Frames == 0 && c.front.seq > 0 {
+		// A checkpoint of the last frame that was removed can still be compared; those
+		// before it cannot.
+		if err := c.reach(c.front.seq, c.front.hash, c.front.records); err != nil {
+			return err
+		}
+	}
 	if f.signed {
+		if f.front.seq < c.says {
+			return &Problem{Kind: Changed, Seq: f.seq, Index: -1, Detail: fmt.Sprintf(
+				"it says that %d frames were removed, where %d were said to be before", f.front.seq, c.says)}
+		}
+		c.says = f.front.seq
 		cp := f.checkpoint()
 		if kind, detail := c.keys.checkpoint(&cp); detail != "" {
 			return &Problem{Kind: kind, Seq: f.seq, Index: -1, Detail: detail}

@@ -24,6 +24,8 @@ import (
 //	  "stream":"…","seq":7,"index":0,
 //	  "salt":"…",            of the commitment to the record, base64
 //	  "proof":["…"],         audit path to the frame's Merkle root, RFC 6962 §2.1.1
+//	  "begin":"…",           head of a frame with a checkpoint that says what was
+//	                         removed before; on the first line, if anything was
 //	  "frames":["…"],        heads of frames not shown before, this one's included
 //	  "end":{…}}             on the last line only
 //
@@ -52,6 +54,7 @@ type exportProof struct {
 	Index  int        `json:"index"`
 	Salt   []byte     `json:"salt"`
 	Proof  [][]byte   `json:"proof"`
+	Begin  []byte     `json:"begin"`
 	Frames [][]byte   `json:"frames"`
 	End    *exportEnd `json:"end"`
 }
@@ -86,6 +89,9 @@ func (p *exportProof) append(dst []byte) []byte {
 	dst = strconv.AppendInt(append(dst, `,"index":`...), int64(p.Index), 10)
 	dst = appendBase64(append(dst, `,"salt":`...), p.Salt)
 	dst = appendBase64List(append(dst, `,"proof":`...), p.Proof)
+	if len(p.Begin) > 0 {
+		dst = appendBase64(append(dst, `,"begin":`...), p.Begin)
+	}
 	if len(p.Frames) > 0 {
 		dst = appendBase64List(append(dst, `,"frames":`...), p.Frames)
 	}
@@ -135,12 +141,20 @@ func (r *Reader) Export(ctx context.Context, w io.Writer, signingKey crypto.Sign
 	if last == nil || err != nil {
 		return err
 	}
+	from, err := newestSigned(ctx, r.c.Frames, last, anyFrame)
+	if err != nil {
+		return err
+	}
+	first, begin := uint64(1), []byte(nil)
+	if from != nil && from.front.seq > 0 {
+		first, begin = from.front.seq+1, from.head
+	}
 	out := bufio.NewWriterSize(w, 64<<10)
-	x := &exporter{signer: s, content: sha256.New(), out: out, kind: kindFull, keep: keep}
+	x := &exporter{signer: s, content: sha256.New(), out: out, kind: kindFull, keep: keep, begin: begin}
 	if keep != nil {
 		x.kind = kindFiltered
 	}
-	if err := r.between(ctx, 1, last.seq, func(f *frame) error { return x.frame(r, f) }); err != nil {
+	if err := r.between(ctx, first, last.seq, func(f *frame) error { return x.frame(r, f) }); err != nil {
 		return err
 	}
 	if err := x.end(last); err != nil {
@@ -160,6 +174,7 @@ type exporter struct {
 	out     *bufio.Writer
 	kind    string
 	keep    func(record []byte) bool
+	begin   []byte // for the first line
 
 	lines  uint64
 	record []byte       // of the line that is held back
@@ -195,9 +210,9 @@ func (x *exporter) frame(r *Reader, f *frame) error {
 		x.record = append(x.record[:0], record...)
 		x.proof = &exportProof{
 			V: exportVersion, Kind: x.kind, Stream: f.stream, Seq: f.seq, Index: i,
-			Salt: salt[:], Proof: tree.proof(i), Frames: x.heads,
+			Salt: salt[:], Proof: tree.proof(i), Begin: x.begin, Frames: x.heads,
 		}
-		x.heads = nil
+		x.heads, x.begin = nil, nil
 		x.lines++
 	}
 	return nil

@@ -14,7 +14,8 @@ import (
 //
 //	header
 //	  8  magic, its last byte the version: "SRframe" 0x01
-//	  1  flags: bit 0 says that a checkpoint follows the header; others are 0
+//	  1  flags: bit 0 says that a checkpoint follows the header, bit 1 that the
+//	     header has a front; others are 0
 //	  t  deployment id
 //	  t  stream id
 //	  8  seq, from 1
@@ -28,8 +29,15 @@ import (
 //	  4  version of the journal key
 //	  32 salt from which the body's key is derived
 //	  t  state: a digest that the store adds to a checkpoint, or empty
+//	  f  front, when flagged: see below
 //	  4  length of the sealed body
 //	  32 SHA-256 of the sealed body
+//	front: the last frame that was removed, in each frame with a checkpoint since
+//	  8  seq
+//	  32 hash
+//	  8  time of the commit
+//	  8  run start
+//	  8  number of records in the stream up to and including it
 //	checkpoint, when flagged
 //	  16 key id
 //	  64 Ed25519 signature over [Checkpoint.Statement]
@@ -41,9 +49,11 @@ const frameMagic = "SRframe\x01"
 
 const (
 	flagSigned = 1 << 0
+	flagFront  = 1 << 1
 
 	headerFixed    = len(frameMagic) + 1 + 1 + 1 + 8 + 32 + 8 + 8 + 4 + 8 + 32 + 4 + 32 + 1 + 4 + 32
 	checkpointSize = keyIDSize + ed25519.SignatureSize
+	frontSize      = 8 + 32 + 8 + 8 + 8
 )
 
 // errFrame is wrapped by what is wrong with a frame's form.
@@ -62,6 +72,7 @@ type frame struct {
 	keyVersion         uint32
 	salt               Hash
 	state              []byte
+	front              position // of the last frame that was removed; seq 0 for none
 	bodySize           uint32
 	bodyHash           Hash
 
@@ -105,6 +116,9 @@ func (f *frame) appendHeader(dst []byte) []byte {
 	if f.signed {
 		flags |= flagSigned
 	}
+	if f.front.seq > 0 {
+		flags |= flagFront
+	}
 	dst = append(dst, flags)
 	dst = appendShort(dst, f.deployment)
 	dst = appendShort(dst, f.stream)
@@ -118,6 +132,9 @@ func (f *frame) appendHeader(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, f.keyVersion)
 	dst = append(dst, f.salt[:]...)
 	dst = appendShort(dst, string(f.state))
+	if f.front.seq > 0 {
+		dst = f.front.append(dst)
+	}
 	return binary.BigEndian.AppendUint32(dst, f.bodySize)
 }
 
@@ -128,7 +145,11 @@ func appendShort(dst []byte, s string) []byte {
 
 // headerSize is the length of the whole header.
 func (f *frame) headerSize() int {
-	return headerFixed + len(f.deployment) + len(f.stream) + len(f.state)
+	n := headerFixed + len(f.deployment) + len(f.stream) + len(f.state)
+	if f.front.seq > 0 {
+		n += frontSize
+	}
+	return n
 }
 
 // parseFrame parses a whole frame and checks everything that can be checked
@@ -189,13 +210,16 @@ func parseHeadPrefix(b []byte) (f *frame, rest []byte, err error) {
 	f.keyVersion = d.uint32()
 	d.hash(&f.salt)
 	f.state = d.text()
+	if flags[0]&flagFront != 0 {
+		f.front = d.position()
+	}
 	f.bodySize = d.uint32()
 	d.hash(&f.bodyHash)
 	if d.truncated {
 		return nil, nil, fmt.Errorf("%w: it ends within the header", errFrame)
 	}
 	f.header = b[:len(b)-len(d.rest)]
-	if flags[0]&^flagSigned != 0 {
+	if flags[0]&^(flagSigned|flagFront) != 0 || flags[0]&flagFront != 0 && f.front.seq == 0 {
 		return nil, nil, fmt.Errorf("%w: unknown flags %#x", errFrame, flags[0])
 	}
 	if f.signed = flags[0]&flagSigned != 0; f.signed {
@@ -229,6 +253,10 @@ func (f *frame) check() error {
 		return fmt.Errorf("%d records of %d", f.count, f.records)
 	case len(f.state) > MaxState || len(f.state) > 0 && !f.signed:
 		return fmt.Errorf("a state digest of %d bytes", len(f.state))
+	case f.front.seq > 0 && !f.signed:
+		return errors.New("it says where the stream begins, and is not signed")
+	case f.front.seq >= f.seq, f.front.records > f.records-uint64(f.count), f.front.seq > 0 && !f.front.valid():
+		return fmt.Errorf("the stream cannot begin behind frame %d and %d records", f.front.seq, f.front.records)
 	case !validTime(f.time):
 		return errors.New("a time beyond the years 1 to 9999")
 	case f.bodySize > MaxFrameBody:

@@ -98,6 +98,9 @@ func checkCanonical(t *testing.T, encoded []byte) {
 }
 
 func FuzzParseFrame(f *testing.F) {
+	for _, b := range retained(f).kept.frames {
+		f.Add(b)
+	}
 	for _, b := range golden(f).frames {
 		f.Add(b)
 		f.Add(b[:len(b)/2])

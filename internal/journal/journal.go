@@ -13,6 +13,10 @@
 // not. So [Verify] and [VerifyExport] find an edited, dropped, reordered,
 // duplicated or inserted frame or record with the public key alone.
 //
+// Retention may remove frames from the front of a stream, checked first and up to
+// one with a checkpoint. Every checkpoint since then signs for where the stream
+// begins, so that nothing else can be missing there ([Writer.Announce]).
+//
 // # The threat
 //
 // Someone who can read or write the data folder, a backup or an exported file,
@@ -60,7 +64,8 @@ const CheckpointInterval = time.Second
 // frame names: the key is another one, or the frame was changed.
 var ErrKey = errors.New("journal: the frame does not open under this journal key")
 
-// Frames is where frames are kept: one stream, numbered from 1 without gaps.
+// Frames is where frames are kept: one stream, numbered from 1 without gaps but for
+// those that were removed from its front.
 // The store's backends implement it. Methods are safe for concurrent use; what
 // they show is durable.
 type Frames interface {

@@ -58,7 +58,11 @@ func (r *Reader) All(ctx context.Context, fn func(Entry) error) error {
 	if last == nil || err != nil {
 		return err
 	}
-	return r.between(ctx, 1, last.seq, func(f *frame) error { return r.each(f, 0, fn) })
+	front, err := frontOf(ctx, r.c.Frames, last)
+	if err != nil {
+		return err
+	}
+	return r.between(ctx, front.seq+1, last.seq, func(f *frame) error { return r.each(f, 0, fn) })
 }
 
 // Tail calls fn for each of the last n records, or of all when there are fewer,
@@ -68,8 +72,12 @@ func (r *Reader) Tail(ctx context.Context, n int, fn func(Entry) error) error {
 	if last == nil || err != nil || n <= 0 {
 		return err
 	}
-	before := last.records - min(last.records, uint64(n))
-	first, err := r.search(ctx, 1, last.seq, func(f *frame) bool { return f.records > before })
+	front, err := frontOf(ctx, r.c.Frames, last)
+	if err != nil {
+		return err
+	}
+	before := last.records - min(last.records-front.records, uint64(n))
+	first, err := r.search(ctx, front.seq+1, last.seq, func(f *frame) bool { return f.records > before })
 	if err != nil {
 		return err
 	}
@@ -90,16 +98,21 @@ func (r *Reader) Range(ctx context.Context, from, to time.Time, fn func(Entry) e
 	if last == nil || err != nil {
 		return err
 	}
+	front, err := frontOf(ctx, r.c.Frames, last)
+	if err != nil {
+		return err
+	}
 	// Within a run time never goes back, so each is searched by itself.
 	type run struct{ first, last uint64 }
-	runs := []run{{last.runStart, last.seq}}
-	for runs[len(runs)-1].first > 1 {
+	begin := front.seq + 1
+	runs := []run{{max(last.runStart, begin), last.seq}}
+	for runs[len(runs)-1].first > begin {
 		end := runs[len(runs)-1].first - 1
 		f, err := r.at(ctx, end)
 		if err != nil {
 			return err
 		}
-		runs = append(runs, run{f.runStart, end})
+		runs = append(runs, run{max(f.runStart, begin), end})
 	}
 	for _, run := range slices.Backward(runs) {
 		first := run.first
@@ -130,27 +143,11 @@ func (r *Reader) LastCheckpoint(ctx context.Context) (Checkpoint, bool, error) {
 	if last == nil || err != nil {
 		return Checkpoint{}, false, err
 	}
-	// A checkpoint is at most about a second of frames away; look back in
-	// stretches that double.
-	for end, step := last.seq, uint64(1); end > 0; step *= 2 {
-		start := end - min(end, step) + 1
-		var found *Checkpoint
-		err := r.between(ctx, start, end, func(f *frame) error {
-			if f.signed {
-				cp := f.checkpoint()
-				found = &cp
-			}
-			return nil
-		})
-		if err != nil {
-			return Checkpoint{}, false, err
-		}
-		if found != nil {
-			return *found, true, nil
-		}
-		end = start - 1
+	f, err := newestSigned(ctx, r.c.Frames, last, anyFrame)
+	if f == nil || err != nil {
+		return Checkpoint{}, false, err
 	}
-	return Checkpoint{}, false, nil
+	return f.checkpoint(), true, nil
 }
 
 // errStop ends a walk without an error.
@@ -197,7 +194,7 @@ func (r *Reader) at(ctx context.Context, seq uint64) (f *frame, err error) {
 		return nil, err
 	}
 	if f == nil {
-		return nil, fmt.Errorf("journal: frame %d is missing", seq)
+		return nil, r.missing(ctx, seq)
 	}
 	return f, nil
 }
@@ -211,7 +208,7 @@ func (r *Reader) between(ctx context.Context, first, last uint64, fn func(*frame
 	}
 	err := r.c.Frames.Frames(ctx, first, func(seq uint64, encoded []byte) error {
 		if seq != next {
-			return fmt.Errorf("journal: frame %d is missing: frame %d comes in its place", next, seq)
+			return r.missing(ctx, next)
 		}
 		f, err := r.parse(seq, encoded)
 		if err != nil {
@@ -229,7 +226,7 @@ func (r *Reader) between(ctx context.Context, first, last uint64, fn func(*frame
 	case errors.Is(err, errStop):
 		return nil
 	case err == nil:
-		return fmt.Errorf("journal: frame %d is missing", next)
+		return r.missing(ctx, next)
 	}
 	return err
 }

@@ -56,6 +56,9 @@ func (p *Problem) Error() string {
 // Report is what a verification found, up to the problem if there was one.
 type Report struct {
 	Deployment, Stream string
+	// RemovedFrames and RemovedRecords are those that retention has removed from the
+	// front of the stream, as a signed frame of it says.
+	RemovedFrames, RemovedRecords uint64
 	// Last is the last frame seen; Frames and Records count what was seen.
 	Last, Frames, Records uint64
 	// First and Until are the times of the first and the last frame.
@@ -99,7 +102,9 @@ type VerifyConfig struct {
 //
 // The error is a *[Problem] when the stream is not as it was written, and
 // another when it could not be read. The report is never nil. An empty stream
-// is right unless Later says otherwise. Frames are taken up to the last one
+// is right unless Later says otherwise. A stream may begin behind the frames that
+// its newest checkpoint says were removed; what is left of those is not looked at,
+// and checkpoints of Later that are of them cannot be compared. Frames are taken up to the last one
 // that is there when Frames is read; a server may go on writing.
 func Verify(ctx context.Context, c VerifyConfig) (*Report, error) {
 	if c.Frames == nil {
@@ -110,19 +115,21 @@ func Verify(ctx context.Context, c VerifyConfig) (*Report, error) {
 		return &Report{}, err
 	}
 	ch.report.Opened = c.Key != nil
+	front, err := verifiedFront(ctx, c.Frames, ch)
+	if err != nil {
+		return &ch.report, err
+	}
+	ch.behind(front)
 	// A frame that does not fit the one before leaves open which of the two was
 	// changed; the frame after it knows.
 	var suspect *frame
-	err = c.Frames.Frames(ctx, 1, func(seq uint64, encoded []byte) error {
-		f, err := parseFrame(encoded)
+	err = c.Frames.Frames(ctx, front.seq+1, func(seq uint64, encoded []byte) error {
+		f, err := checkFrame(seq, encoded)
 		if suspect != nil {
 			return ch.blame(suspect, f)
 		}
 		if err != nil {
-			return &Problem{Kind: Malformed, Seq: seq, Index: -1, Detail: err.Error()}
-		}
-		if f.seq != seq {
-			return &Problem{Kind: Misplaced, Seq: seq, Index: -1, Detail: fmt.Sprintf("frame %d is kept in its place", f.seq)}
+			return err
 		}
 		if err := ch.next(f); err != nil {
 			if errors.Is(err, errBroken) {
@@ -130,8 +137,10 @@ func Verify(ctx context.Context, c VerifyConfig) (*Report, error) {
 			}
 			return err
 		}
-		if err := checkBody(f, c.Key); err != nil {
-			return err
+		if c.Key != nil {
+			if _, err := openBody(f, c.Key); err != nil {
+				return err
+			}
 		}
 		return ctx.Err()
 	})
@@ -144,26 +153,69 @@ func Verify(ctx context.Context, c VerifyConfig) (*Report, error) {
 	return &ch.report, err
 }
 
-// checkBody opens f and compares its records with what its header commits to.
-func checkBody(f *frame, key func(uint32) (secret.Bytes, error)) error {
-	if key == nil || f.count == 0 {
-		return nil
+// verifiedFront returns the last frame that was removed of a stream. It goes by the newest checkpoint that is signed, or,
+// so that the chain can name what is wrong with it, by the newest that there is: the
+// chain meets that frame and verifies it.
+func verifiedFront(ctx context.Context, frames Frames, ch *chain) (position, error) {
+	err := frames.Frames(ctx, 1, func(uint64, []byte) error { return errStop })
+	if !errors.Is(err, errStop) {
+		return position{}, err // an empty stream
+	}
+	seq, encoded, err := frames.LastFrame(ctx)
+	if err != nil {
+		return position{}, err
+	}
+	last, _, err := parseHeadPrefix(slices.Clone(encoded))
+	if err != nil || last.seq != seq {
+		last = &frame{seq: seq} // the chain will name it
+	}
+	signed := func(f *frame) bool {
+		cp := f.checkpoint()
+		_, detail := ch.keys.checkpoint(&cp)
+		return detail == ""
+	}
+	f, err := newestSigned(ctx, frames, last, signed)
+	if f == nil && err == nil {
+		f, err = newestSigned(ctx, frames, last, anyFrame)
+	}
+	if f == nil || err != nil {
+		return position{}, err
+	}
+	return f.front, nil
+}
+
+// checkFrame parses what is kept under a number.
+func checkFrame(seq uint64, encoded []byte) (*frame, error) {
+	f, err := parseFrame(encoded)
+	if err != nil {
+		return nil, &Problem{Kind: Malformed, Seq: seq, Index: -1, Detail: err.Error()}
+	}
+	if f.seq != seq {
+		return f, &Problem{Kind: Misplaced, Seq: seq, Index: -1, Detail: fmt.Sprintf("frame %d is kept in its place", f.seq)}
+	}
+	return f, nil
+}
+
+// openBody opens f and compares its records with what its header commits to.
+func openBody(f *frame, key func(uint32) (secret.Bytes, error)) (*opened, error) {
+	if f.count == 0 {
+		return &opened{}, nil
 	}
 	k, err := key(f.keyVersion)
 	if err != nil {
-		return fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
+		return nil, fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
 	}
 	o, err := f.open(k)
 	if err != nil {
-		return &Problem{Kind: Changed, Seq: f.seq, Index: -1, Detail: strings.TrimPrefix(err.Error(), "journal: ")}
+		return nil, &Problem{Kind: Changed, Seq: f.seq, Index: -1, Detail: strings.TrimPrefix(err.Error(), "journal: ")}
 	}
 	for i, r := range o.records {
 		if checkRecord(r) != nil || !json.Valid(r) {
-			return &Problem{Kind: Malformed, Seq: f.seq, Index: i, Detail: "the record is not a JSON object on one line"}
+			return nil, &Problem{Kind: Malformed, Seq: f.seq, Index: i, Detail: "the record is not a JSON object on one line"}
 		}
 	}
 	if merkleRoot(o.leaves()) != f.root {
-		return &Problem{Kind: Changed, Seq: f.seq, Index: -1, Detail: "the records are not those that the frame commits to"}
+		return nil, &Problem{Kind: Changed, Seq: f.seq, Index: -1, Detail: "the records are not those that the frame commits to"}
 	}
-	return nil
+	return o, nil
 }

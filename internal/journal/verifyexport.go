@@ -98,6 +98,9 @@ func (v *exportVerifier) line(line []byte) error {
 	if p.Kind != v.kind {
 		return malformed("it is of a %s export, the lines before of a %s one", p.Kind, v.kind)
 	}
+	if err := v.begin(p); err != nil {
+		return err
+	}
 	heads := p.Frames
 	if heads, err = v.heads(heads, p.Seq); err != nil {
 		return err
@@ -120,6 +123,29 @@ func (v *exportVerifier) line(line []byte) error {
 	}
 	v.ended = true
 	return v.end(line, p)
+}
+
+// begin takes what the first line says of frames that were removed.
+func (v *exportVerifier) begin(p *exportProof) error {
+	if len(p.Begin) == 0 {
+		return nil
+	}
+	f, err := parseHead(p.Begin)
+	switch {
+	case v.lines > 1:
+		return malformed("it says where the stream begins, which only the first line does")
+	case err != nil:
+		return malformed("it shows a frame that cannot be read: %v", err)
+	case f.front.seq == 0:
+		return malformed("the frame that it begins with says nothing of a beginning")
+	}
+	cp := f.checkpoint()
+	if kind, detail := v.chain.keys.checkpoint(&cp); detail != "" {
+		return &Problem{Kind: kind, Seq: f.seq, Index: -1, Detail: detail}
+	}
+	v.chain.deployment, v.chain.stream = f.deployment, f.stream
+	v.chain.behind(f.front)
+	return nil
 }
 
 // splitLine takes a line apart into the record, byte for byte, and the proof.

@@ -55,6 +55,8 @@ type Writer struct {
 
 	mu     sync.Mutex
 	last   position
+	front  position // of the last frame that was removed
+	remove *announced
 	failed error
 	// signed is when the last checkpoint of this process was made; unsigned is
 	// when the oldest frame after it was, and zero when there is none.
@@ -114,6 +116,9 @@ func Open(ctx context.Context, c Config) (*Writer, error) {
 	w.last = positionOf(f)
 	if !f.signed {
 		w.unsigned = c.Clock.Now()
+	}
+	if w.front, err = frontOf(ctx, c.Frames, f); err != nil {
+		return nil, err
 	}
 	return w, nil
 }
@@ -190,6 +195,10 @@ func (w *Writer) frameLocked(records [][]byte) (uint64, []byte, error) {
 		root: emptyHash, bodyHash: emptyHash,
 		signed: len(records) == 0 || w.checkpointDueLocked(now),
 	}
+	front := w.frontLocked(records)
+	if f.signed = f.signed || front != w.front; f.signed {
+		f.front = front
+	}
 	if back := w.last.time.Sub(now); back > 0 && back < jitter && w.last.seq > 0 {
 		f.time = w.last.time
 	}
@@ -213,6 +222,9 @@ func (w *Writer) frameLocked(records [][]byte) (uint64, []byte, error) {
 		return 0, nil, err
 	}
 	w.last = positionOf(&f)
+	if front != w.front {
+		w.front, w.remove = front, nil
+	}
 	switch {
 	case f.signed:
 		w.signed, w.unsigned = now, time.Time{}
