@@ -88,6 +88,7 @@ type Index struct {
 	segments []*segment // ascending; replaced, never changed
 	tail     *tail
 	next     uint64 // number of the next frame to take in
+	first    uint64 // number of the first frame that retention has left
 }
 
 // Open opens the index in cfg.Dir and checks that it belongs to the journal.
@@ -109,10 +110,16 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ix.first, err = cfg.Reader.First(ctx); err != nil {
+		return nil, err
+	}
+	if segments, err = removeGone(segments, ix.first); err != nil {
+		return nil, err
+	}
 	if ix.segments, err = ix.ours(ctx, segments); err != nil {
 		return nil, err
 	}
-	ix.next = 1
+	ix.next = ix.first
 	if n := len(ix.segments); n > 0 {
 		ix.next = ix.segments[n-1].Last + 1
 	}
@@ -125,6 +132,9 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 func (ix *Index) ours(ctx context.Context, segments []*segment) ([]*segment, error) {
 	whole := 0
 	for i, s := range segments {
+		if i == 0 && s.First > ix.first {
+			break // what came before it was lost
+		}
 		if i > 0 && (s.First != segments[i-1].Last+1 || s.Number != segments[i-1].Number+uint64(segments[i-1].Count)) {
 			break
 		}

@@ -150,7 +150,7 @@ func (ix *Index) discard(ctx context.Context, damaged *segment, why error) error
 		}
 	}
 	ix.segments = slices.Clone(ix.segments[:at])
-	ix.next = damaged.First
+	ix.next = max(damaged.First, ix.first)
 	ix.beginTail()
 	return ErrGone
 }
@@ -226,8 +226,14 @@ func (w *walker) show(ctx context.Context, number, seq uint64) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if w.ix.gone(seq) {
+		return true, nil
+	}
 	if w.batch.Seq != seq {
 		b, err := w.ix.c.Reader.Batch(ctx, seq)
+		if errors.Is(err, journal.ErrRemoved) {
+			return true, nil
+		}
 		if err != nil {
 			return false, err
 		}
