@@ -26,6 +26,7 @@ type shape struct {
 // facts are the members of a record that make its shape.
 type facts struct {
 	name, source, errorCode, account, region, user string
+	entity                                         string // the unique id of the user or role that called
 	readOnly                                       string
 	service                                        bool
 	callers, types, names, sent, keys              []string
@@ -69,6 +70,9 @@ func (h *hasher) shapeOf(record []byte) *shape {
 		add(Caller, who)
 	}
 	add(UserName, f.user)
+	if f.entity != "" {
+		prints = append(prints, h.of(Term{Access, Scope{f.account, f.source}, f.entity}))
+	}
 	for _, t := range f.types {
 		add(ResourceType, t)
 	}
@@ -205,6 +209,7 @@ func (r *reader) identity() bool {
 	})
 	r.f.callers = append(r.f.callers, principal, arn, account, key, name)
 	r.f.user = UserNameOf(typ, principal, name, invoked)
+	r.f.entity = EntityOf(principal)
 	return ok
 }
 
@@ -223,6 +228,16 @@ func UserNameOf(typ, principalID, userName, invokedBy string) string {
 		return invokedBy
 	}
 	return userName
+}
+
+// EntityOf returns the unique id of the user or role that a principal id is of: that
+// of a session has its name behind it. It is empty for roots and other callers.
+func EntityOf(principalID string) string {
+	if !strings.HasPrefix(principalID, "AIDA") && !strings.HasPrefix(principalID, "AROA") {
+		return ""
+	}
+	id, _, _ := strings.Cut(principalID, ":")
+	return id
 }
 
 func (r *reader) resources() bool {

@@ -74,6 +74,35 @@ func TestUses(t *testing.T) {
 	}
 }
 
+// TestAccess: what a user or a role did with a service is found by its unique id,
+// whatever the session and the Region; roots have none.
+func TestAccess(t *testing.T) {
+	r := newRig(t, 4)
+	session, elsewhere, other, root := r.event("Sign", "a", "k"), r.event("Sign", "b", "k"), r.event("GetUser", "b", "k"), r.event("Sign", "c", "k")
+	session.UserIdentity.Type, session.UserIdentity.PrincipalID = "AssumedRole", "AROAworker:day"
+	elsewhere.AWSRegion = "eu-west-1"
+	other.EventSource = "iam.amazonaws.com"
+	root.UserIdentity.PrincipalID = account
+	r.commit(session, elsewhere, other, root)
+	for _, test := range []struct {
+		account, id, source string
+		want                []uint64
+	}{
+		{account, "AROAworker", "kms.amazonaws.com", []uint64{1}},
+		{account, "AROAworker:day", "kms.amazonaws.com", nil},
+		{account, "AIDAb", "kms.amazonaws.com", []uint64{2}},
+		{account, "AIDAb", "iam.amazonaws.com", []uint64{3}},
+		{account, "AROAworker", "iam.amazonaws.com", nil},
+		{account, account, "kms.amazonaws.com", nil},
+		{"444455556666", "AIDAb", "kms.amazonaws.com", nil},
+	} {
+		got := r.find(Query{Terms: []Term{{Kind: Access, Scope: Scope{test.account, test.source}, Value: test.id}}}, true, all)
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%+v: found %v", test, got)
+		}
+	}
+}
+
 // TestAnswersAsAScanDoes compares queries with a walk over all records, over
 // frames and segments of random sizes, through restarts.
 func TestAnswersAsAScanDoes(t *testing.T) {

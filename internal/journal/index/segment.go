@@ -18,7 +18,7 @@ import (
 
 // A segment is a file:
 //
-//	8  magic, its last byte the version: "SRindex" 0x01
+//	8  magic, its last byte the version: "SRindex" 0x02
 //	4  length of the sealed head, big-endian
 //	   the head, sealed: JSON
 //	   pages, each pageSize bytes before it was sealed, all of the same length:
@@ -30,7 +30,7 @@ import (
 // The head is bound to the file's name, each page to its segment's random id and
 // to its place.
 const (
-	segmentMagic  = "SRindex\x01"
+	segmentMagic  = "SRindex\x02"
 	segmentSuffix = ".index"
 	unfinished    = ".new"
 

@@ -46,6 +46,10 @@ const (
 	UserName Kind = 12
 	// Sent is a key or alias as the request named it, in the forms of Name.
 	Sent Kind = 13
+	// Access is the unique id of a user or role, for each call that it or one of its
+	// sessions made. It is asked for over all Regions of the account and for one
+	// service: in its scope the eventSource has the Region's place.
+	Access Kind = 14
 )
 
 // Scope is the account that a record is for and the Region.
