@@ -13,6 +13,7 @@ import (
 	"github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/operation"
+	iamservice "github.com/strongroom/strongroom/internal/service/iam"
 )
 
 // built returns the operations that a service folder has methods for.
@@ -61,6 +62,9 @@ func TestDeviationsNameWhatIsMissing(t *testing.T) {
 		{"kms", "internal/service/kms", kms.Table(kms.Unimplemented{})},
 		{"sts", "internal/service/sts", sts.Table(sts.Unimplemented{})},
 	} {
+		if iamservice.ServiceName(service.name) == "" {
+			t.Errorf("internal/service/iam does not know the service %s, for its reports about last accesses", service.name)
+		}
 		done := built(t, service.folder, service.table)
 		var missing []string
 		for _, row := range service.table.Operations {

@@ -247,7 +247,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	}
 	issuers := oidc.New(oidc.Config{Clock: machineClock, Log: s.cfg.Log})
 	s.iam = iam.New(iam.Config{
-		Store: s.store, Secrets: secrets, Tokens: tokens, Issuers: issuers, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Secrets: secrets, Tokens: tokens, Issuers: issuers, Uses: accesses{s.records}, Partition: partition, Clock: s.clock, Rand: s.cfg.rand(),
 		AnyAccount: s.cfg.Dev,
 	})
 	err = s.ensureCredentials(ctx)

@@ -80,6 +80,12 @@ func (s *Service) GetAccountAuthorizationDetails(ctx context.Context, call *auth
 	if err != nil {
 		return nil, err
 	}
+	for i := range out.RoleDetailList {
+		role := &out.RoleDetailList[i]
+		if role.RoleLastUsed, err = s.roleLastUsed(ctx, call, role.RoleId); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
 }
 

@@ -44,6 +44,10 @@ func notAttachable(arn string) *awserr.Error {
 	return api.NoSuchEntityException("Policy " + arn + " does not exist or is not attachable.")
 }
 
+func notThere(arn string) *awserr.Error {
+	return api.NoSuchEntityException("The entity " + arn + " cannot be found.")
+}
+
 // quota is the refusal of what would go beyond a quota.
 func quota(name string, limit int) *awserr.Error {
 	return api.LimitExceededException(fmt.Sprintf("Cannot exceed quota for %s: %d", name, limit))

@@ -36,6 +36,9 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, settingsRecords, in, func(settingsRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, accessJobRecords, in, func(accessJobRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accountAliasRecords, in, func(accountAliasRecord) bool { return true })
 		}
 		if err == nil {

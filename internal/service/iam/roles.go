@@ -77,13 +77,17 @@ func (s *Service) setTrust(ctx context.Context, r *roleRecord, text string) erro
 	return nil
 }
 
-// GetRole returns a role with its trust policy.
+// GetRole returns a role with its trust policy and its last use.
 func (s *Service) GetRole(ctx context.Context, call *authz.Call, in *api.GetRoleInput) (*api.GetRoleOutput, error) {
 	i, err := s.lookup(ctx, call, roleKind, in.RoleName, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &api.GetRoleOutput{Role: i.role()}, nil
+	shown := i.role()
+	if shown.RoleLastUsed, err = s.roleLastUsed(ctx, call, i.ID); err != nil {
+		return nil, err
+	}
+	return &api.GetRoleOutput{Role: shown}, nil
 }
 
 // ListRoles lists the account's roles by name. Tags and boundaries are not part of

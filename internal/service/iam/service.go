@@ -33,6 +33,8 @@ type Config struct {
 	Tokens *seal.Box
 	// Issuers must be set: it asks OpenID Connect issuers for their certificates.
 	Issuers Issuers
+	// Uses must be set.
+	Uses Uses
 	// Partition is the AWS partition of the deployment's ARNs: "aws".
 	Partition string
 	// Clock must be set.

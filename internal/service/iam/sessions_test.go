@@ -316,3 +316,12 @@ func TestGetFederationToken(t *testing.T) {
 	admin.iam("DeleteUser", "UserName", "alice").ok()
 	guest.encrypt(key).fails(400, "UnrecognizedClientException", "invalid")
 }
+
+// TestDecodeAuthorizationMessage: no message is one, which only those are told who may
+// ask.
+func TestDecodeAuthorizationMessage(t *testing.T) {
+	admin := root(t, strongroomtest.Start(t))
+	admin.query("sts", "DecodeAuthorizationMessage", "EncodedMessage", "bm90aGluZw").fails(400, "InvalidAuthorizationMessageException", "not valid")
+	admin.newUser("alice", "").query("sts", "DecodeAuthorizationMessage", "EncodedMessage", "bm90aGluZw").
+		fails(403, "AccessDenied", "sts:DecodeAuthorizationMessage")
+}

@@ -205,7 +205,7 @@ func (s *Service) policySource(ctx context.Context, call *authz.Call, sim *simul
 	}
 	found, err := s.identityByARN(ctx, call.Principal.Account, arn)
 	if isNotFound(err) {
-		return api.NoSuchEntityException("The entity " + arn + " cannot be found.")
+		return notThere(arn)
 	}
 	if err != nil {
 		return err
