@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strongroom/strongroom/api/cloudhsm"
 	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
@@ -18,6 +19,7 @@ import (
 )
 
 var handlers = map[string]reflect.Type{
+	"cloudhsm":   reflect.TypeFor[cloudhsm.Handler](),
 	"cloudtrail": reflect.TypeFor[cloudtrail.Handler](),
 	"iam":        reflect.TypeFor[iam.Handler](),
 	"kms":        reflect.TypeFor[kms.Handler](),

@@ -24,4 +24,4 @@
 // different texts. A request that is made in Go is validated by its values alone.
 package api
 
-//go:generate go run ../internal/apigen -models ../models -out . cloudtrail iam kms sts
+//go:generate go run ../internal/apigen -models ../models -out . cloudhsm cloudtrail iam kms sts

@@ -41,6 +41,7 @@ func fuzzDecode(f *testing.F, name string) {
 	}
 }
 
+func FuzzDecodeCloudHSM(f *testing.F)   { fuzzDecode(f, "cloudhsm") }
 func FuzzDecodeCloudTrail(f *testing.F) { fuzzDecode(f, "cloudtrail") }
 func FuzzDecodeKMS(f *testing.F)        { fuzzDecode(f, "kms") }
 func FuzzDecodeIAM(f *testing.F)        { fuzzDecode(f, "iam") }

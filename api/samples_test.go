@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/strongroom/strongroom/api/cloudhsm"
 	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
@@ -32,6 +33,7 @@ type edge struct {
 func edges(t testing.TB) []*edge {
 	var all []*edge
 	for name, table := range map[string]*operation.Service{
+		"cloudhsm":   cloudhsm.Table(cloudhsm.Unimplemented{}),
 		"cloudtrail": cloudtrail.Table(cloudtrail.Unimplemented{}),
 		"iam":        iam.Table(iam.Unimplemented{}),
 		"kms":        kms.Table(kms.Unimplemented{}),
@@ -100,10 +102,27 @@ var patterns = map[string]struct {
 	`^[a-zA-Z0-9:_.-]+$`:                        {regexp.MustCompile(`^[a-zA-Z0-9:_.-]+$`), "sns.1"},
 	`^http(s?)://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`: {regexp.MustCompile(`^https?://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`), "https://a.example/b"},
 	`^o-[0-9a-z]{10,32}\/r-[0-9a-z]{4,32}[0-9a-z-\/]*`:                        {regexp.MustCompile(`^o-[0-9a-z]{10,32}/r-[0-9a-z]{4,32}[0-9a-z/-]*$`), "o-a1b2c3d4e5/r-f6g7h8i9j0"},
-	`^o-[a-z0-9]{10,32}$`:            {regexp.MustCompile(`^o-[a-z0-9]{10,32}$`), "o-a1b2c3d4e5"},
-	`^p-[0-9a-zA-Z_]{8,128}$`:        {regexp.MustCompile(`^p-[0-9a-zA-Z_]{8,128}$`), "p-abcdefgh"},
-	`[\w|\d|\.|_]+`:                  {regexp.MustCompile(`^[a-zA-Z_0-9|.]+$`), "eventCategory"},
-	`^[a-zA-Z0-9._/\-:]+$`:           {regexp.MustCompile(`^[a-zA-Z0-9._/:-]+$`), "arn:aws:cloudtrail:x"},
+	`^o-[a-z0-9]{10,32}$`:                   {regexp.MustCompile(`^o-[a-z0-9]{10,32}$`), "o-a1b2c3d4e5"},
+	`^p-[0-9a-zA-Z_]{8,128}$`:               {regexp.MustCompile(`^p-[0-9a-zA-Z_]{8,128}$`), "p-abcdefgh"},
+	`[\w|\d|\.|_]+`:                         {regexp.MustCompile(`^[a-zA-Z_0-9|.]+$`), "eventCategory"},
+	`^[a-zA-Z0-9._/\-:]+$`:                  {regexp.MustCompile(`^[a-zA-Z0-9._/:-]+$`), "arn:aws:cloudtrail:x"},
+	`backup-[2-7a-zA-Z]{11,16}`:             {regexp.MustCompile(`^backup-[2-7a-zA-Z]{11,16}$`), "backup-abcdefghijk"},
+	`hsm-[2-7a-zA-Z]{11,16}`:                {regexp.MustCompile(`^hsm-[2-7a-zA-Z]{11,16}$`), "hsm-abcdefghijk"},
+	`eni-[0-9a-fA-F]{8,17}`:                 {regexp.MustCompile(`^eni-[0-9a-fA-F]{8,17}$`), "eni-01234567"},
+	`sg-[0-9a-fA-F]{8,17}`:                  {regexp.MustCompile(`^sg-[0-9a-fA-F]{8,17}$`), "sg-01234567"},
+	`vpc-[0-9a-fA-F]`:                       {regexp.MustCompile(`^vpc-[0-9a-fA-F]$`), "vpc-0"},
+	`subnet-[0-9a-fA-F]{8,17}`:              {regexp.MustCompile(`^subnet-[0-9a-fA-F]{8,17}$`), "subnet-01234567"},
+	`[0-9]+`:                                {regexp.MustCompile(`^[0-9]+$`), "9"},
+	`[a-zA-Z0-9_-]+`:                        {regexp.MustCompile(`^[a-zA-Z0-9_-]+$`), "states"},
+	`[a-zA-Z0-9+-/=\s]*`:                    {regexp.MustCompile("^[a-zA-Z0-9+,./=\t\n\v\f\r -]*$"), "MIIB\n"},
+	`((p|)hsm[0-9][a-z.]*\.[a-zA-Z]+)`:      {regexp.MustCompile(`^p?hsm[0-9][a-z.]*\.[a-zA-Z]+$`), "hsm2m.medium"},
+	`\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}`:    {regexp.MustCompile(`^([0-9]{1,3}\.){3}[0-9]{1,3}$`), "192.0.2.1"},
+	`(?:cluster|backup)-[2-7a-zA-Z]{11,16}`: {regexp.MustCompile(`^(cluster|backup)-[2-7a-zA-Z]{11,16}$`), "cluster-abcdefghijk"},
+	`[a-z]{2}(-(gov))?-(east|west|north|south|central){1,2}-\d`:      {regexp.MustCompile(`^[a-z]{2}(-gov)?-(east|west|north|south|central){1,2}-[0-9]$`), "us-east-1"},
+	`[a-z]{2}(-(gov))?-(east|west|north|south|central){1,2}-\d[a-z]`: {regexp.MustCompile(`^[a-z]{2}(-gov)?-(east|west|north|south|central){1,2}-[0-9][a-z]$`), "us-east-1a"},
+	`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`:                                {regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]*$`), "Team"},
+	`^(arn:aws(-(us-gov))?:cloudhsm:([a-z]{2}(-(gov|isob|iso))?-(east|west|north|south|central){1,2}-[0-9]{1}):[0-9]{12}:backup/)?backup-[2-7a-zA-Z]{11,16}`:                       {regexp.MustCompile(`^(arn:aws(-us-gov)?:cloudhsm:[a-z]{2}(-gov|-isob|-iso)?-(east|west|north|south|central){1,2}-[0-9]:[0-9]{12}:backup/)?backup-[2-7a-zA-Z]{11,16}$`), "backup-abcdefghijk"},
+	`arn:aws(-(us-gov))?:cloudhsm:([a-z]{2}(-(gov|isob|iso))?-(east|west|north|south|central){1,2}-[0-9]{1}):[0-9]{12}:(backup/backup|cluster/cluster|hsm/hsm)-[2-7a-zA-Z]{11,16}`: {regexp.MustCompile(`^arn:aws(-us-gov)?:cloudhsm:[a-z]{2}(-gov|-isob|-iso)?-(east|west|north|south|central){1,2}-[0-9]:[0-9]{12}:(backup/backup|cluster/cluster|hsm/hsm)-[2-7a-zA-Z]{11,16}$`), "arn:aws:cloudhsm:us-east-1:111122223333:backup/backup-abcdefghijk"},
 	`.+`:                             {regexp.MustCompile(`^[^\n\r\x{85}\x{2028}\x{2029}]+$`), "Management"},
 	`.*`:                             {regexp.MustCompile(`^[^\n\r\x{85}\x{2028}\x{2029}]*$`), "token"},
 	`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`: {regexp.MustCompile(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`), "v1"},

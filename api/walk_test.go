@@ -316,7 +316,7 @@ func TestTables(t *testing.T) {
 		if want := slices.Sorted(maps.Keys(e.Operations)); !slices.Equal(names, want) {
 			t.Errorf("%s has %v; want %v", e.name, names, want)
 		}
-		if want := map[string]int{"cloudtrail": 60, "iam": 176, "kms": 56, "sts": 11}[e.name]; len(names) != want {
+		if want := map[string]int{"cloudhsm": 18, "cloudtrail": 60, "iam": 176, "kms": 56, "sts": 11}[e.name]; len(names) != want {
 			t.Errorf("%s has %d operations; want %d", e.name, len(names), want)
 		}
 	}

@@ -16,6 +16,10 @@ import botocore.session
 
 HERE = pathlib.Path(__file__).parent
 
+# botocore's names of the models that have another one here: that of the service's
+# permissions. Its "cloudhsm" is CloudHSM Classic.
+NAMES = {"cloudhsm": "cloudhsmv2"}
+
 
 def shape(s):
     out = {"type": s["type"]}
@@ -79,7 +83,7 @@ def reachable(shapes, roots):
 
 
 def extract(service):
-    model = botocore.session.get_session().get_component("data_loader").load_service_model(service, "service-2")
+    model = botocore.session.get_session().get_component("data_loader").load_service_model(NAMES.get(service, service), "service-2")
     meta = model["metadata"]
     facts = {"signingName": meta.get("signingName", meta["endpointPrefix"])}
     for fact in ("apiVersion", "protocol", "jsonVersion", "targetPrefix", "xmlNamespace"):

@@ -120,6 +120,7 @@ type commands struct {
 	Access   accessCmd   `cmd:"" help:"Ask who can do what, and look at policies."`
 	Account  accountCmd  `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit    auditCmd    `cmd:"" help:"Read and check the audit trail."`
+	HSM      hsmCmd      `cmd:"" name:"hsm" help:"Say which HSMs there are."`
 	Recovery recoveryCmd `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
 	Seal     sealCmd     `cmd:"" help:"Say what opens the keys, and change it."`
 	Trail    trailCmd    `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`

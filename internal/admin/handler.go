@@ -51,6 +51,7 @@ func (s *Server) handler() http.Handler {
 		"GET /v1/audit/report":  s.parseKeyReport,
 		"POST /v1/audit/verify": s.parseVerify,
 		"POST /v1/xks":          s.parseXKS,
+		"POST /v1/hsm/slots":    s.parseHSMSlots,
 	}
 	if s.cfg.Buckets != nil {
 		routes["PUT /v1/trail/buckets"] = s.parsePutBucket

@@ -25,7 +25,8 @@ import (
 	"github.com/strongroom/strongroom/internal/clock"
 )
 
-// Config is what the admin channel needs. Every field but Buckets, XKS and Seals must be set.
+// Config is what the admin channel needs. Every field but Buckets, XKS, HSMSlots
+// and Seals must be set.
 type Config struct {
 	// SocketDir is the data folder. The server must hold it alone: a socket that
 	// is already there is taken for a dead server's and replaced.
@@ -38,6 +39,9 @@ type Config struct {
 	Buckets Buckets
 	// XKS answers about stores that are offered; if nil, none can be.
 	XKS XKS
+	// HSMSlots answers about the slots that HSMs of clusters are made of; if nil,
+	// there are none.
+	HSMSlots HSMSlots
 	// Seals is the deployment's seal; if nil, nothing is answered about it.
 	Seals Seals
 	// Record makes an audit record of a request. Only when it has returned nil,

@@ -139,6 +139,9 @@ func (f *field) jsonValue() string {
 	case kindTime:
 		return "d.Time()"
 	case kindMap:
+		if f.Element.Kind == kindList {
+			return "d.StringLists()"
+		}
 		return "d.StringMap()"
 	}
 	return ""
@@ -231,6 +234,10 @@ func (f *field) jsonAppend(w *writer, v, dst, method string) {
 	case kindStruct:
 		w.p("dst = %s.%s(%s)", v, method, dst)
 	case kindMap:
+		if f.Element.Kind == kindList {
+			w.p("dst = wire.AppendStringLists(%s, %s)", dst, v)
+			break
+		}
 		w.p("dst = wire.AppendStringMap(%s, %s)", dst, v)
 	}
 }

@@ -182,7 +182,7 @@ func (f *field) checks() bool {
 	case kindList:
 		return s.Min != nil && *s.Min > 0 || s.Max != nil || f.Struct == nil && f.Element.constrained()
 	case kindMap:
-		return f.Element.constrained()
+		return f.Element.Kind != kindList && f.Element.constrained() // lists of plain strings alone
 	}
 	return false
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var services = []string{"cloudtrail", "iam", "kms", "sts"}
+var services = []string{"cloudhsm", "cloudtrail", "iam", "kms", "sts"}
 
 // TestUpToDate fails when the committed packages are not what the models give, and
 // now and then when a run of the generator does not give what another did.

@@ -48,6 +48,8 @@ var byHand = map[string]string{
 	// An account alias: 3 to 63 characters, no hyphen at either end and no two
 	// in a row. That it has at most 63 is left to the shape's length.
 	`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`: `[a-z0-9](?:-[a-z0-9]|[a-z0-9]-?[a-z0-9])(?:-?[a-z0-9])*`,
+	// A cluster's or a backup's id, with Go's own group.
+	`(?:cluster|backup)-[2-7a-zA-Z]{11,16}`: `(?:cluster|backup)-[2-7a-zA-Z]{11,16}`,
 }
 
 // translate rewrites the escapes in which the two syntaxes differ.

@@ -273,8 +273,8 @@ func (r *resolver) field(m *model.Member, input bool) *field {
 		f.Kind = kindMap
 		f.Element = r.field(&model.Member{Name: "value", Shape: s.Value, Required: true}, input)
 		if k := r.Shapes[s.Key]; k == nil || k.Type != "string" || f.Element.Sensitive ||
-			f.Element.Kind != kindString && f.Element.Kind != kindEnum && f.Element.Kind != kindInt {
-			r.fail("%s: no code for maps other than of strings and numbers is written yet", m.Shape)
+			f.Element.Kind != kindString && f.Element.Kind != kindEnum && f.Element.Kind != kindInt && !f.Element.plainList() {
+			r.fail("%s: no code for maps other than of strings, lists of plain strings and numbers is written yet", m.Shape)
 		}
 		f.Type = "map[string]" + f.Element.Type
 	default:
@@ -373,7 +373,14 @@ func (f *field) auditable() bool {
 }
 
 // oddMap reports whether the field is a map that JSON has no code for.
-func (f *field) oddMap() bool { return f.Kind == kindMap && f.Type != "map[string]string" }
+func (f *field) oddMap() bool {
+	return f.Kind == kindMap && f.Type != "map[string]string" && f.Type != "map[string][]string"
+}
+
+// plainList reports whether the field is a list of strings without constraints.
+func (f *field) plainList() bool {
+	return f.Kind == kindList && f.Type == "[]string" && f.Shape.Min == nil && f.Shape.Max == nil && !f.Element.constrained()
+}
 
 // assignOdd gives a bit to every field of a request that needs one.
 func (r *resolver) assignOdd() {
@@ -415,7 +422,7 @@ func (r *resolver) checkQuery() {
 func (r *resolver) checkJSON() {
 	r.each(func(s *structure, f *field) {
 		if f.oddMap() {
-			r.fail("%s.%s: no code for maps other than of plain strings in JSON is written yet", s.GoName, f.Name)
+			r.fail("%s.%s: no code for maps other than of plain strings and lists of them in JSON is written yet", s.GoName, f.Name)
 		}
 	})
 }

@@ -23,8 +23,8 @@ var layers = [][]string{
 	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest", "internal/keyring/pkcs11", "internal/keyring/keyringtest", "internal/seal/tpm"},
 	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks", "internal/seal/tpm/tpmtest"},
 	{"internal/operation", "internal/store/storetest"},
-	{"api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
-	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail", "internal/service/xksproxy"},
+	{"api/cloudhsm", "api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
+	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail", "internal/service/xksproxy", "internal/service/cloudhsm"},
 	{"internal/server"},
 	{"cmd/strongroom", "strongroomtest"},
 }
@@ -171,7 +171,7 @@ func TestTimeIsHandedIn(t *testing.T) {
 }
 
 func TestGeneratedCodeSaysSo(t *testing.T) {
-	for _, name := range []string{"cloudtrail", "iam", "kms", "sts"} {
+	for _, name := range []string{"cloudhsm", "cloudtrail", "iam", "kms", "sts"} {
 		files, err := filepath.Glob(filepath.Join("..", "..", "api", name, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("api/%s: %d files, %v", name, len(files), err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strongroom/strongroom/api/cloudhsm"
 	"github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/api/kms"
@@ -57,6 +58,7 @@ func TestDeviationsNameWhatIsMissing(t *testing.T) {
 		name, folder string
 		table        *operation.Service
 	}{
+		{"cloudhsm", "internal/service/cloudhsm", cloudhsm.Table(cloudhsm.Unimplemented{})},
 		{"cloudtrail", "internal/service/trail", cloudtrail.Table(cloudtrail.Unimplemented{})},
 		{"iam", "internal/service/iam", iam.Table(iam.Unimplemented{})},
 		{"kms", "internal/service/kms", kms.Table(kms.Unimplemented{})},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	cloudhsmapi "github.com/strongroom/strongroom/api/cloudhsm"
 	iamapi "github.com/strongroom/strongroom/api/iam"
 	kmsapi "github.com/strongroom/strongroom/api/kms"
 	stsapi "github.com/strongroom/strongroom/api/sts"
@@ -21,7 +22,7 @@ var (
 var actions = func() []string {
 	all := slices.Clone(furtherActions)
 	for _, service := range []*operation.Service{
-		iamapi.Table(iamapi.Unimplemented{}), kmsapi.Table(kmsapi.Unimplemented{}), stsapi.Table(stsapi.Unimplemented{}),
+		cloudhsmapi.Table(cloudhsmapi.Unimplemented{}), iamapi.Table(iamapi.Unimplemented{}), kmsapi.Table(kmsapi.Unimplemented{}), stsapi.Table(stsapi.Unimplemented{}),
 	} {
 		for _, row := range service.Operations {
 			if !slices.Contains(noActions, row.Action) {

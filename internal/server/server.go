@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	cloudhsmapi "github.com/strongroom/strongroom/api/cloudhsm"
 	cloudtrailapi "github.com/strongroom/strongroom/api/cloudtrail"
 	iamapi "github.com/strongroom/strongroom/api/iam"
 	kmsapi "github.com/strongroom/strongroom/api/kms"
@@ -35,6 +36,7 @@ import (
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/secret"
+	"github.com/strongroom/strongroom/internal/service/cloudhsm"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
 	"github.com/strongroom/strongroom/internal/service/sts"
@@ -98,6 +100,7 @@ type Server struct {
 	records  *index.Index
 	iam      *iam.Service
 	kms      *kms.Service
+	cloudhsm *cloudhsm.Service
 	trail    *trailservice.Service
 	delivery *delivery.Service
 	ship     *ship.Service
@@ -284,6 +287,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if s.xksTo, err = s.cfg.xksClient(ring); err != nil {
 		return nil, err
 	}
+	s.cloudhsm = cloudhsm.New(cloudhsm.Config{
+		Store: s.store, Account: s.cfg.Account, Regions: s.cfg.Regions, Clock: s.clock, Rand: s.cfg.rand(), MarkerKey: markers,
+	})
 	s.kms = kms.New(kms.Config{
 		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets,
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records}, Clock: s.clock, Rand: s.cfg.rand(),
@@ -306,7 +312,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	}
 	cfg := gateway.Config{
 		Services: []*operation.Service{
-			cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Store: s.store, Verifier: issuers})),
+			cloudhsmapi.Table(s.cloudhsm), cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Store: s.store, Verifier: issuers})),
 		},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
@@ -332,7 +338,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 
 // reset empties a dev server.
 func (s *Server) reset(ctx context.Context) error {
-	return errors.Join(s.kms.Reset(ctx), s.iam.Reset(ctx), s.delivery.Reset(ctx), s.xks.Reset(ctx))
+	return errors.Join(s.kms.Reset(ctx), s.cloudhsm.Reset(ctx), s.iam.Reset(ctx), s.delivery.Reset(ctx), s.xks.Reset(ctx))
 }
 
 // machineClock judges signatures, also where the deployment's clock was moved.
@@ -480,6 +486,9 @@ func (s *Server) close() error {
 	}
 	if s.kms != nil {
 		s.kms.Close()
+	}
+	if s.cloudhsm != nil {
+		s.cloudhsm.Close()
 	}
 	if s.xks != nil {
 		s.xks.Close()

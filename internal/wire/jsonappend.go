@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -111,6 +112,21 @@ func AppendStringMap(dst []byte, m map[string]string) []byte {
 		dst = AppendString(AppendComma(dst), k)
 		dst = append(dst, ':')
 		dst = AppendString(dst, m[k])
+	}
+	return append(dst, '}')
+}
+
+// AppendStringLists appends an object of lists of strings in the order of their
+// names.
+func AppendStringLists(dst []byte, m map[string][]string) []byte {
+	dst = append(dst, '{')
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		dst = AppendString(AppendComma(dst), k)
+		dst = append(dst, ':', '[')
+		for _, v := range m[k] {
+			dst = AppendString(AppendComma(dst), v)
+		}
+		dst = append(dst, ']')
 	}
 	return append(dst, '}')
 }

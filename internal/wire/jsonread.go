@@ -296,6 +296,30 @@ func (d *JSON) StringMap() map[string]string {
 	return m
 }
 
+// StringLists reads an object whose values are lists of strings. Names that come
+// twice are errors.
+func (d *JSON) StringLists() map[string][]string {
+	m := make(map[string][]string)
+	d.Object()
+	for d.Next() {
+		key := string(d.key)
+		if _, twice := m[key]; twice {
+			d.duplicate()
+			return nil
+		}
+		if d.peek() == 'n' {
+			d.fail("Null found in a map where a value was expected")
+			return nil
+		}
+		list := []string{}
+		for d.Array(); d.Element(); {
+			list = append(list, string(d.Text()))
+		}
+		m[key] = list
+	}
+	return m
+}
+
 // nameSet finds names that come twice. Few are compared one by one; a map takes
 // over where that would grow with the square of their number.
 type nameSet struct {
