@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/strongroom/strongroom/internal/admin"
 )
@@ -20,7 +21,7 @@ type verifyCmd struct {
 }
 
 func (verifyCmd) Help() string {
-	return `Exits with 0 only when nothing is missing or changed, and names the first bad record otherwise.
+	return `Exits with 0 only when nothing is missing or changed, and names the first bad record otherwise. Of a data folder it checks the stored keys, policies and identities too: none may have been changed, removed or put back behind the server's back.
 
 Examples:
 
@@ -110,11 +111,20 @@ func (c *verifyCmd) print(a *app, report admin.Report) error {
 		}
 		return &problem{what: what + fault.Problem, hint: hint}
 	}
+	if len(report.Changed) > 0 {
+		return &problem{
+			what: "the audit trail is whole, but the records are not those that the server left: " + strings.Join(report.Changed, "; "),
+			hint: "keep the data folder as it is; docs/operations.md says what to do under \"Changed records\"",
+		}
+	}
 	if c.JSON {
 		return nil
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s in %s, with %s: nothing is missing or changed.\n",
 		count(report.Records, "record"), count(report.Frames, "frame"), count(report.Checkpoints, "checkpoint"))
+	if err == nil && report.Stored > 0 {
+		_, err = fmt.Fprintf(a.stdout, "%s in the database: all as they were left.\n", count(report.Stored, "record"))
+	}
 	if err == nil && report.Unanchored > 0 {
 		_, err = fmt.Fprintf(a.stdout, "No checkpoint signs for the last %s yet: a cut there could not be found.\n", count(report.Unanchored, "record"))
 	}

@@ -65,6 +65,11 @@ type Report struct {
 	// Fault is the first thing that is wrong; nil when nothing is missing or
 	// changed.
 	Fault *Fault `json:"fault,omitempty"`
+	// Stored is how many records and index entries the database holds; 0 for an
+	// export. Changed says which of them were changed, removed or put back behind
+	// the server's back; empty when none was.
+	Stored  uint64   `json:"stored,omitempty"`
+	Changed []string `json:"changed,omitempty"`
 }
 
 // Fault is the first thing that is wrong with a trail.

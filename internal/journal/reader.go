@@ -139,15 +139,22 @@ func (r *Reader) Range(ctx context.Context, from, to time.Time, fn func(Entry) e
 // there is none. Being read back, it covers durable frames only, so it may be
 // shipped.
 func (r *Reader) LastCheckpoint(ctx context.Context) (Checkpoint, bool, error) {
+	c, _, ok, err := r.LastState(ctx)
+	return c, ok, err
+}
+
+// LastState is LastCheckpoint with the state digest that is signed with it; empty
+// when it has none. The caller verifies the signature.
+func (r *Reader) LastState(ctx context.Context) (c Checkpoint, state []byte, ok bool, err error) {
 	last, err := r.last(ctx)
 	if last == nil || err != nil {
-		return Checkpoint{}, false, err
+		return Checkpoint{}, nil, false, err
 	}
 	f, err := newestSigned(ctx, r.c.Frames, last, anyFrame)
 	if f == nil || err != nil {
-		return Checkpoint{}, false, err
+		return Checkpoint{}, nil, false, err
 	}
-	return f.checkpoint(), true, nil
+	return f.checkpoint(), slices.Clone(f.state), true, nil
 }
 
 // errStop ends a walk without an error.

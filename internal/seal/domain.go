@@ -37,6 +37,8 @@ const (
 
 	LabelKeyStoreSecrets  Label = "key-store-secrets" // credentials for others' XKS proxies
 	LabelProxyCredentials Label = "xks-proxy-secrets" // credentials of our own XKS proxy
+	LabelLiveSet          Label = "live-set"          // hash of what the store holds
+	LabelBackup           Label = "backup"            // MAC over a backup's manifest
 
 	LabelCiphertextHeaders Label = "ciphertext-headers" // MAC over the headers of ciphertexts
 

@@ -193,7 +193,13 @@ func (t *trail) Verify(ctx context.Context, opts admin.VerifyOptions, _ func(adm
 	report, err := journal.Verify(ctx, journal.VerifyConfig{
 		Deployment: t.name, Stream: streamName, PublicKeys: keys, Frames: t.frames, Key: t.key, Later: later,
 	})
-	return adminReport(report, err)
+	shown, err := adminReport(report, err)
+	if err != nil {
+		return shown, err
+	}
+	live, err := t.folder.checkRecords(ctx, t.keys)
+	shown.Stored, shown.Changed = live.Records, live.Findings
+	return shown, err
 }
 
 func verifyWith(opts admin.VerifyOptions, public ed25519.PublicKey) (keys []ed25519.PublicKey, later []journal.Checkpoint, err error) {

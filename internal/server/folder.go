@@ -32,6 +32,7 @@ const (
 	metaSlots      = "slots"      // the domain key's keyslots
 	metaRegions    = "regions"    // those of the last start, with commas
 	metaPending    = "pending"    // sealed: the audit record of the last change of the slots, until it is in the journal
+	metaSuspect    = "suspect"    // what a check of the records found; the next start looks again
 )
 
 const (

@@ -81,6 +81,9 @@ type Config struct {
 	// XKSKey are what they are shown when they ask.
 	XKSRoutes              []string
 	XKSCA, XKSCert, XKSKey string
+	// AcceptChangedRecords starts on records that were changed, removed or put back
+	// behind Strongroom's back, as they are.
+	AcceptChangedRecords bool
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -163,6 +166,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openStore(ctx); err != nil {
 		return err
 	}
+	if err := s.recheckRecords(ctx); err != nil {
+		return err
+	}
 	if s.records, err = openRecords(ctx, s.folder, s.cfg.rand(), s.cfg.Log); err != nil {
 		return err
 	}
@@ -195,6 +201,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		Rand:       s.cfg.rand(),
 		Frames:     s.folder.backend,
 		NotFound:   store.ErrNotFound,
+		State:      func() []byte { return s.store.LiveState() },
 	})
 	if err != nil {
 		return err
@@ -206,13 +213,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err := writeFile(filepath.Join(s.cfg.DataDir, publicKeyFile), public, 0o644); err != nil {
 		return fmt.Errorf("write the journal's public key: %w", err)
 	}
-	s.store, err = store.New(store.Config{
-		Backend: s.folder.backend,
-		Sealer:  recordSealer{s.domain},
-		Journal: s.journal,
-		Fatal:   store.Exit,
-	})
-	if err != nil {
+	if err := s.openRecordStore(ctx); err != nil {
 		return err
 	}
 	err = s.recordPending(ctx)
@@ -370,6 +371,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	if err := s.store.Ready(background); err != nil {
 		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)
 	}
+	s.background.Go(func() { s.watchRecords(background) })
 	s.background.Go(func() { s.kms.Run(background) })
 	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.ship.Run(background) })
@@ -443,6 +445,9 @@ func (s *Server) Notices() []string {
 	}
 	if s.cfg.DevListenAny {
 		notices = append(notices, "--dev-listen-any: the dev server answers beyond this machine.")
+	}
+	if s.cfg.AcceptChangedRecords {
+		notices = append(notices, "--accept-changed-records: records that were changed behind the server's back are taken as they are. Start without it from now on.")
 	}
 	if s.cfg.InsecureHTTP && s.cfg.TLSCert == "" {
 		notices = append(notices, "--insecure-http: plaintexts and data keys cross the network unencrypted.")

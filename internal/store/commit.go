@@ -117,6 +117,9 @@ func (s *Store) commit(group []*request) bool {
 }
 
 func (s *Store) write(ctx context.Context, batch Batch, frame bool, records [][]byte) error {
+	if err := s.writeLive(&batch); err != nil {
+		return err
+	}
 	if frame {
 		seq, bytes, err := s.journal.Frame(records)
 		if err != nil {
@@ -157,9 +160,11 @@ func (s *Store) refuse(ctx context.Context, group []*request, reason error) {
 		state, err := s.backend.Snapshot(ctx)
 		if err == nil {
 			s.show(state, reset)
-			s.answer(group, reason)
-			s.answer(rest, reason)
-			return
+			if err = s.reloadLive(state); err == nil {
+				s.answer(group, reason)
+				s.answer(rest, reason)
+				return
+			}
 		}
 		reason = err
 	}

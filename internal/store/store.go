@@ -37,8 +37,9 @@
 // its own, bound to its key, schema and version ([Sealer] names the parts). He
 // can delete records, and put back older values of the same key; he reads keys,
 // sizes, versions and index values, which is why nothing private may be an id or
-// an index value. What a whole set of records should be is proved by the journal's
-// checkpoints, not here.
+// an index value. Both are found by the live set (Config.LiveKey), whose digest the
+// journal's checkpoints sign: by CheckLive, which names the record. A whole older
+// database together with its journal is not found here.
 package store
 
 import (
@@ -49,6 +50,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/strongroom/strongroom/internal/secret"
 )
 
 // Config is what a Store is made of.
@@ -68,6 +71,24 @@ type Config struct {
 	// waits or comes later fails. If nil, the reason is logged and the process
 	// exits with status 1.
 	Fatal func(error)
+
+	// LiveKey, 32 bytes, keys the live set: the hash of what the store should hold,
+	// which every commit that writes keeps and LiveState shows to the journal. If
+	// nil, none is kept.
+	LiveKey secret.Bytes
+
+	// LiveSigned is the LiveState that the newest checkpoint of the journal signs
+	// for; nil when there is none. New refuses a backend that is older than it, and
+	// one that holds something without any, with ErrRolledBack.
+	LiveSigned []byte
+
+	// LiveAbsent says that there is a checkpoint and that it signs for no state: an
+	// older version wrote last. New then takes the live set from what is there.
+	LiveAbsent bool
+
+	// LiveAccept makes New take the live set from what is there instead of
+	// refusing.
+	LiveAccept bool
 
 	// Waiting is how many calls may wait for a commit at once; more wait for one
 	// of these to end. If 0, 4096.
@@ -90,6 +111,11 @@ type Store struct {
 	strays   sync.WaitGroup // reads, some of which nobody waits for any more
 	watchers watchers
 	epoch    atomic.Uint64 // of the durable state
+
+	// Of the committer, once New is done.
+	live         *liveSet
+	liveMAC      liveMAC
+	liveComputed bool
 
 	mu         sync.Mutex
 	durable    *snapshot
@@ -120,10 +146,6 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Fatal == nil {
 		cfg.Fatal = Exit
 	}
-	state, err := cfg.Backend.Snapshot(context.Background())
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
 		backend: cfg.Backend,
 		sealer:  cfg.Sealer,
@@ -134,9 +156,19 @@ func New(cfg Config) (*Store, error) {
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
-		durable: &snapshot{state: state, users: 1},
-		tail:    state.Epoch(),
 	}
+	err := s.openLiveSet(cfg)
+	for errors.Is(err, ErrConflict) {
+		err = s.openLiveSet(cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := cfg.Backend.Snapshot(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	s.durable, s.tail = &snapshot{state: state, users: 1}, state.Epoch()
 	s.epoch.Store(state.Epoch())
 	go s.run()
 	return s, nil
