@@ -64,6 +64,12 @@ func (s *Store) take() (group []*request, stopped bool) {
 	defer s.mu.Unlock()
 	n, size := 0, 0
 	for n < len(s.queue) && size < groupBytes {
+		if s.queue[n].alone != nil {
+			if n == 0 {
+				n = 1
+			}
+			break
+		}
 		size += s.queue[n].bytes
 		n++
 	}
@@ -95,7 +101,7 @@ func (s *Store) commit(group []*request) bool {
 			s.refuse(ctx, group, err)
 			return true
 		}
-		if err := s.write(ctx, batch, frame, records); err != nil {
+		if err := s.write(ctx, &batch, frame, records); err != nil {
 			s.fail(group, err)
 			return false
 		}
@@ -112,12 +118,15 @@ func (s *Store) commit(group []*request) bool {
 		s.watchers.tell(changes)
 		s.show(state, func() { s.pending.drop(batch.Epoch) })
 	}
+	if then := group[0].alone; then != nil {
+		then(batch.Seq)
+	}
 	s.answer(group, nil)
 	return true
 }
 
-func (s *Store) write(ctx context.Context, batch Batch, frame bool, records [][]byte) error {
-	if err := s.writeLive(&batch); err != nil {
+func (s *Store) write(ctx context.Context, batch *Batch, frame bool, records [][]byte) error {
+	if err := s.writeLive(batch); err != nil {
 		return err
 	}
 	if frame {
@@ -130,7 +139,7 @@ func (s *Store) write(ctx context.Context, batch Batch, frame bool, records [][]
 		}
 		batch.Seq, batch.Frame = seq, bytes
 	}
-	return s.backend.Commit(ctx, batch)
+	return s.backend.Commit(ctx, *batch)
 }
 
 // show makes a durable state the one that is read, and changes the pending state

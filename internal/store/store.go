@@ -90,6 +90,10 @@ type Config struct {
 	// refusing.
 	LiveAccept bool
 
+	// SkipEpochs lets the epoch of the next Update be this much higher than it would
+	// be: for a restored backend, so that no version means two things.
+	SkipEpochs uint64
+
 	// Waiting is how many calls may wait for a commit at once; more wait for one
 	// of these to end. If 0, 4096.
 	Waiting int
@@ -168,7 +172,7 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.durable, s.tail = &snapshot{state: state, users: 1}, state.Epoch()
+	s.durable, s.tail = &snapshot{state: state, users: 1}, state.Epoch()+cfg.SkipEpochs
 	s.epoch.Store(state.Epoch())
 	go s.run()
 	return s, nil

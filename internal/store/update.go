@@ -16,6 +16,9 @@ type request struct {
 	records [][]byte
 	frame   bool // wants a frame even without records
 	bytes   int
+	// alone, if not nil, is called by the committer when the request is durable and
+	// before any other is begun; it is in no group with others.
+	alone func(frame uint64)
 
 	answered chan struct{} // holds one element once the request is answered
 	err      error         // valid once answered
@@ -132,6 +135,39 @@ func (s *Store) appendFrame(ctx context.Context, record []byte, more [][]byte) e
 		}
 		if !errors.Is(err, ErrConflict) {
 			return err
+		}
+	}
+}
+
+// appendAlone commits a checkpoint in a commit of its own, and calls then before the
+// next commit begins. Once it has joined the queue it waits for the commit, whatever
+// ctx says, because then takes something that must be given back. After nil, the
+// caller counts as a View.
+func (s *Store) appendAlone(ctx context.Context, then func(frame uint64)) error {
+	for {
+		if err := s.enter(ctx); err != nil {
+			return err
+		}
+		req := newRequest()
+		req.frame, req.alone = true, then
+		s.mu.Lock()
+		err := s.stopped
+		if err == nil {
+			s.views.Add(1)
+			s.enqueueLocked(req)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			s.leave()
+			return err
+		}
+		<-req.answered
+		if req.err == nil {
+			return nil
+		}
+		s.views.Done()
+		if !errors.Is(req.err, ErrConflict) {
+			return req.err
 		}
 	}
 }
