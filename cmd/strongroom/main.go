@@ -63,6 +63,11 @@ func ofProcess() *app {
 		openOperator: func(ctx context.Context, in server.Folder) (server.Operator, error) {
 			return server.OpenOperator(ctx, in)
 		},
+		openBackups: func(ctx context.Context, in server.Folder) (server.BackupOperator, error) {
+			return server.OpenBackups(ctx, in)
+		},
+		verifyBackup: server.VerifyBackup,
+		restore:      server.Restore,
 	}
 }
 
@@ -93,6 +98,9 @@ type app struct {
 	openRecovered  func(ctx context.Context, in server.Folder, shares []string) (server.Recovered, error)
 	readPassphrase func(path string) (secret.Bytes, error)
 	openOperator   func(ctx context.Context, in server.Folder) (server.Operator, error)
+	openBackups    func(ctx context.Context, in server.Folder) (server.BackupOperator, error)
+	verifyBackup   func(ctx context.Context, in server.BackupFile) (server.BackupInfo, error)
+	restore        func(ctx context.Context, cfg server.RestoreConfig) (server.Restored, error)
 
 	// origins says where each setting of this run has come from.
 	origins origins
@@ -120,6 +128,7 @@ type commands struct {
 	Access   accessCmd   `cmd:"" help:"Ask who can do what, and look at policies."`
 	Account  accountCmd  `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit    auditCmd    `cmd:"" help:"Read and check the audit trail."`
+	Backup   backupCmd   `cmd:"" help:"Back a deployment up, and restore it."`
 	HSM      hsmCmd      `cmd:"" name:"hsm" help:"Say which HSMs there are."`
 	Recovery recoveryCmd `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
 	Seal     sealCmd     `cmd:"" help:"Say what opens the keys, and change it."`

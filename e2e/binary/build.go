@@ -48,10 +48,13 @@ type Result struct {
 
 // Run runs the executable at path with args to its end. The error is about not
 // being able to run it; an exit code other than 0 is in the result.
-func Run(path string, args ...string) (*Result, error) {
+func Run(path string, args ...string) (*Result, error) { return RunWith(path, nil, args...) }
+
+// RunWith is Run with more variables in the environment, as "NAME=value".
+func RunWith(path string, env []string, args ...string) (*Result, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(path, args...)
-	cmd.Env = Environment()
+	cmd.Env = Environment(env...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {

@@ -58,6 +58,9 @@ func (s *Server) handler() http.Handler {
 		routes["DELETE /v1/trail/buckets"] = s.parseRemoveBucket
 		routes["GET /v1/trail/buckets"] = s.parseListBuckets
 	}
+	if s.cfg.Backups != nil {
+		routes["GET /v1/backup"] = s.parseBackup
+	}
 	for route, parse := range routes {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parse) })
 	}

@@ -157,6 +157,19 @@ func (r *Reader) LastState(ctx context.Context) (c Checkpoint, state []byte, ok 
 	return f.checkpoint(), slices.Clone(f.state), true, nil
 }
 
+// CheckpointAt returns the checkpoint that frame seq carries; it is an error if the
+// frame has none.
+func (r *Reader) CheckpointAt(ctx context.Context, seq uint64) (Checkpoint, error) {
+	f, err := r.at(ctx, seq)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if !f.signed {
+		return Checkpoint{}, fmt.Errorf("journal: frame %d carries no checkpoint", seq)
+	}
+	return f.checkpoint(), nil
+}
+
 // errStop ends a walk without an error.
 var errStop = errors.New("journal: stop")
 

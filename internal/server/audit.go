@@ -288,7 +288,8 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	t.records, t.keys, t.random, t.now = s.records, s.store, s.cfg.rand(), s.clock.Now
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
-		Seals: &operator{Server: s}, Buckets: buckets{s.delivery}, XKS: s.manageXKS, HSMSlots: s.manageHSMSlots, Record: s.recordAdmin,
+		Seals: &operator{Server: s}, Buckets: buckets{s.delivery}, XKS: s.manageXKS, HSMSlots: s.manageHSMSlots, Backups: s,
+		Record: s.recordAdmin,
 	})
 }
 

@@ -53,6 +53,8 @@ type folder struct {
 	// none if that start did not know of this yet.
 	account string
 	regions []string
+	// skipEpochs is how far the epoch jumps: the folder is being restored.
+	skipEpochs uint64
 }
 
 // openFolder opens the data folder, or makes it where there is none. The mark
@@ -102,7 +104,10 @@ func claimFolder(dir string) error {
 		return problem(fmt.Sprintf("the data folder %s cannot be read", dir), "Start as the user that owns it, or choose another with --data.", err)
 	}
 	if len(entries) > 0 {
-		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil && !onlyUnfinished(entries) {
+		_, staged := os.Stat(filepath.Join(dir, restoringFolder))
+		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil && staged == nil {
+			return problem(fmt.Sprintf("a restore into %s was not finished", dir), "Run it again: strongroom backup restore FILE --data "+dir, nil)
+		} else if err != nil && !onlyUnfinished(entries) {
 			return problem(fmt.Sprintf("the folder %s holds files that are not Strongroom's", dir),
 				"Choose an empty or a new folder with --data.", nil)
 		}

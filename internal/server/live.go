@@ -91,6 +91,7 @@ func (s *Server) openRecordStore(ctx context.Context) error {
 		LiveSigned: signed,
 		LiveAbsent: absent,
 		LiveAccept: s.cfg.AcceptChangedRecords,
+		SkipEpochs: s.folder.skipEpochs,
 	})
 	switch {
 	case errors.Is(err, store.ErrFull):

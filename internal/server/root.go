@@ -28,6 +28,9 @@ type Folder struct {
 // RootSettings say where a root is. Those of another kind than it has are not
 // looked at.
 type RootSettings struct {
+	// File is the root file; if empty, the one in the folder. Roots are made in the
+	// folder, whatever it says.
+	File string
 	// PassphraseFile holds the passphrase, with or without an end of line.
 	PassphraseFile string
 	// Ask gives the passphrase when there is no PassphraseFile; fresh says that it is
@@ -133,7 +136,15 @@ func (f Folder) open(ctx context.Context, known seal.Info, rand io.Reader) (seal
 	case seal.KindTPM:
 		return f.Root.TPM.open(stored, rand)
 	}
-	return seal.OpenFileRoot(filepath.Join(f.Dir, rootFile), rand)
+	return seal.OpenFileRoot(f.rootPath(), rand)
+}
+
+// rootPath is where the root file is that opens the folder.
+func (f Folder) rootPath() string {
+	if f.Root.File != "" {
+		return f.Root.File
+	}
+	return filepath.Join(f.Dir, rootFile)
 }
 
 // pick returns the root of the kind that the settings name.
