@@ -199,3 +199,24 @@ func TestTheLiveSetFollowsSharedCommits(t *testing.T) {
 		t.Errorf("%q", report.Findings)
 	}
 }
+
+// TestTheLiveSetOfTwoNodes: two stores over one backend write in turn. Neither may
+// lose what the other put into the set, and a checkpoint of a change that one has
+// not taken in yet is no rollback to it.
+func TestTheLiveSetOfTwoNodes(t *testing.T) {
+	b := storetest.Memory(t)
+	nodes := []*store.Store{openLive(t, b, nil), openLive(t, b, nil)}
+	for i := range 12 {
+		writer, other := nodes[i%2], nodes[(i+1)%2]
+		put(t, writer, fmt.Sprint(i%5), thing{Name: fmt.Sprint(i)})
+		signed := writer.LiveState()
+		for name, s := range map[string]*store.Store{"the writer": writer, "the other": other} {
+			if report := check(t, s, signed); report.Err() != nil || report.Epoch != uint64(i+1) {
+				t.Errorf("change %d: %s finds %v", i, name, report)
+			}
+		}
+		if report := check(t, openLive(t, b, signed), signed); report.Err() != nil {
+			t.Errorf("change %d: a third finds %v", i, report)
+		}
+	}
+}

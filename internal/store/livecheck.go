@@ -139,13 +139,16 @@ func (s *Store) writeLive(batch *Batch) error {
 	return nil
 }
 
-// CheckLive compares all that the last durable state holds with the live set, and
+// CheckLive compares all that the backend holds with the live set, and
 // the live set with signed, which the newest checkpoint that the caller knew before
 // the call signs for; nil for none. It opens every record. It reads the whole
 // store and may be called at any time. It needs Config.LiveKey.
 func (s *Store) CheckLive(ctx context.Context, key secret.Bytes, signed []byte) (report LiveReport, err error) {
-	err = s.View(ctx, func(r Reader) error {
-		report, err = s.checkLive(ctx, r.reading().snap.state, key, signed)
+	// The View keeps the backend open. Its own state will not do: where several
+	// nodes share a database, the checkpoint may be another's, of a change that this
+	// one has not taken in yet, and that would look as if the change were gone.
+	err = s.View(ctx, func(Reader) error {
+		report, err = CheckLive(ctx, s.backend, s.sealer, key, signed)
 		return err
 	})
 	return report, err
