@@ -2,20 +2,30 @@ package pebble_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/pebble"
 	"github.com/strongroom/strongroom/internal/store/storetest"
+)
+
+// The long proofs, and what they take in a test run.
+var (
+	crashSeeds = flag.Uint64("crash-seeds", 6, "seeds of TestCrash; the long proof takes 1000")
+	crashEvery = flag.Bool("crash-every", false, "TestCrash crashes before every operation on the file system, not before one of twelve")
 )
 
 // pair is a record that is written together with its twin.
@@ -60,9 +70,57 @@ func change(ctx context.Context, s *store.Store, n int, put bool) (record string
 	return record, err
 }
 
+var liveKey = secret.Bytes(strings.Repeat("k", 32))
+
+// signing is a journal whose frames say, every third time, what the store holds, as
+// checkpoints do.
+type signing struct {
+	*storetest.Journal
+	store  *store.Store
+	frames int
+}
+
+const livePrefix = "live "
+
+func (j *signing) Frame(records [][]byte) (uint64, []byte, error) {
+	if j.frames++; j.frames%3 == 0 {
+		state := livePrefix + hex.EncodeToString(j.store.LiveState())
+		records = append(records[:len(records):len(records)], []byte(state))
+	}
+	return j.Journal.Frame(records)
+}
+
+// openStore opens a store that keeps the live set and signs for it. signed is what
+// the newest checkpoint says.
+func openStore(b store.Backend, signed []byte, fatal func(error)) (*store.Store, error) {
+	journal, err := storetest.NewJournal(context.Background(), b)
+	if err != nil {
+		return nil, err
+	}
+	j := &signing{Journal: journal}
+	j.store, err = store.New(store.Config{
+		Backend: b, Sealer: new(storetest.Sealer), Journal: j, Fatal: fatal, LiveKey: liveKey, LiveSigned: signed,
+	})
+	return j.store, err
+}
+
+// unsign takes the checkpoints out of a journal's records, and returns the newest.
+func unsign(records []string) (rest []string, signed []byte, err error) {
+	for _, r := range records {
+		state, ok := strings.CutPrefix(r, livePrefix)
+		if !ok {
+			rest = append(rest, r)
+		} else if signed, err = hex.DecodeString(state); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rest, signed, nil
+}
+
 // verify opens what a crash left and compares it with its own journal: all of
 // each journalled change must be there and nothing else, and everything that was
-// acknowledged must be journalled.
+// acknowledged must be journalled. The live set must find nothing wrong: a crash is
+// no tampering.
 func verify(image vfs.FS, acked []string) error { return verifyFolder(image, "data", acked) }
 
 func verifyFolder(image vfs.FS, dir string, acked []string) error {
@@ -76,15 +134,21 @@ func verifyFolder(image vfs.FS, dir string, acked []string) error {
 	if err != nil {
 		return fmt.Errorf("the journal: %w", err)
 	}
-	journal, err := storetest.NewJournal(ctx, b)
+	records, signed, err := unsign(records)
 	if err != nil {
 		return err
 	}
-	s, err := store.New(store.Config{Backend: b, Sealer: new(storetest.Sealer), Journal: journal, Fatal: func(error) {}})
+	s, err := openStore(b, signed, func(error) {})
 	if err != nil {
-		return err
+		return fmt.Errorf("a false alarm: %w", err)
 	}
 	defer s.Close()
+	if s.LiveComputed() && len(records) > 0 {
+		return errors.New("the live set was lost")
+	}
+	if report, err := s.CheckLive(ctx, liveKey, signed); err != nil || report.Err() != nil {
+		return fmt.Errorf("a false alarm: %w", errors.Join(err, report.Err()))
+	}
 
 	journalled, live, epoch := map[string]bool{}, map[int]uint64{}, uint64(0)
 	for _, r := range records {
@@ -154,6 +218,8 @@ type image struct {
 	at    int // the operation on the file system that it was taken before
 }
 
+var crashed atomic.Int64 // how many images were looked at
+
 // crash runs a workload of three goroutines and takes images of the file system
 // before some of the operations that change it. It returns what verify finds.
 // through may put something between the backend and the file system.
@@ -172,7 +238,7 @@ func crash(t *testing.T, seed uint64, through func(vfs.FS) vfs.FS) (problems []s
 		mu.Lock()
 		defer mu.Unlock()
 		operations++
-		if rng.IntN(12) == 0 {
+		if *crashEvery || rng.IntN(12) == 0 {
 			unsynced := []int{0, 0, 10, 50, 90, 100}[rng.IntN(6)]
 			images = append(images, image{acked: append([]string(nil), acked...), at: operations, fs: disk.CrashClone(
 				vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRNG(rng.Uint64())})})
@@ -184,7 +250,10 @@ func crash(t *testing.T, seed uint64, through func(vfs.FS) vfs.FS) (problems []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := storetest.Open(t, b)
+	s, err := openStore(b, nil, func(err error) { t.Errorf("seed %d: %v", seed, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
 	for w := range 3 {
 		workRNG := rand.New(rand.NewPCG(seed, uint64(w)+1))
@@ -224,6 +293,7 @@ func crash(t *testing.T, seed uint64, through func(vfs.FS) vfs.FS) (problems []s
 		t.Errorf("seed %d: closing: %v", seed, err)
 	}
 	images = append(images, image{fs: disk.CrashClone(vfs.CrashCloneCfg{}), acked: acked, at: operations})
+	crashed.Add(int64(len(images)))
 	for _, image := range images {
 		if err := verify(image.fs, image.acked); err != nil {
 			problems = append(problems, fmt.Sprintf("seed %d, crash before operation %d of %d: %v", seed, image.at, operations, err))
@@ -233,15 +303,16 @@ func crash(t *testing.T, seed uint64, through func(vfs.FS) vfs.FS) (problems []s
 }
 
 func TestCrash(t *testing.T) {
-	seeds := uint64(6)
+	seeds := *crashSeeds
 	if testing.Short() {
-		seeds = 3
+		seeds = min(seeds, 3)
 	}
 	for seed := range seeds {
 		for _, problem := range crash(t, seed, func(fs vfs.FS) vfs.FS { return fs }) {
 			t.Error(problem)
 		}
 	}
+	t.Logf("%d seeds, %d crashes", seeds, crashed.Load())
 }
 
 // TestCrashFindsMissingSyncs is the proof of the proof: on a file system that

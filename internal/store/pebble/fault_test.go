@@ -17,9 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/pebble"
-	"github.com/strongroom/strongroom/internal/store/storetest"
 )
 
 // scenario opens a folder and makes changes one after another until one fails,
@@ -31,11 +29,7 @@ func scenario(disk vfs.FS, dir string, flush bool, ack func(string), fatal func(
 	if err != nil {
 		return err
 	}
-	journal, err := storetest.NewJournal(ctx, b)
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	s, err := store.New(store.Config{Backend: b, Sealer: new(storetest.Sealer), Journal: journal, Fatal: fatal})
+	s, err := openStore(b, nil, fatal)
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -77,9 +71,52 @@ func failing(disk vfs.FS, n int64, once bool, errno syscall.Errno, count *atomic
 	}))
 }
 
+// short returns a file system whose n-th write takes half of its bytes, and whose
+// later ones take none, as on a disk that runs full. It counts writes in count.
+func short(disk vfs.FS, n int64, count *atomic.Int64) vfs.FS { return shortFS{disk, n, count} }
+
+type shortFS struct {
+	vfs.FS
+	at    int64
+	count *atomic.Int64
+}
+
+type shortFile struct {
+	vfs.File
+	fs shortFS
+}
+
+func (f shortFile) Write(p []byte) (int, error) {
+	n := f.fs.count.Add(1)
+	if n < f.fs.at {
+		return f.File.Write(p)
+	}
+	err := &fs.PathError{Op: "write", Err: syscall.ENOSPC}
+	if n > f.fs.at {
+		return 0, err
+	}
+	some, _ := f.File.Write(p[:len(p)/2])
+	return some, err
+}
+
+func (s shortFS) wrap(f vfs.File, err error) (vfs.File, error) {
+	if f == nil {
+		return nil, err
+	}
+	return shortFile{f, s}, err
+}
+
+func (s shortFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return s.wrap(s.FS.Create(name, c))
+}
+
+func (s shortFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return s.wrap(s.FS.ReuseForWrite(from, to, c))
+}
+
 // TestFaults makes every operation that changes the file system fail, in turn:
-// that one alone, or it and all after it. Whatever was acknowledged must be there
-// after a crash.
+// that one alone, or it and all after it; and cuts every write short. Whatever was
+// acknowledged must be there after a crash, and nothing half done.
 func TestFaults(t *testing.T) {
 	var total atomic.Int64
 	var acked []string
@@ -88,35 +125,43 @@ func TestFaults(t *testing.T) {
 	if err != nil || len(acked) != 12 {
 		t.Fatalf("without faults: %d acknowledged, %v", len(acked), err)
 	}
-	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
-		for _, once := range []bool{true, false} {
-			if once && errno == syscall.ENOSPC {
-				continue // as EIO
+	var writes atomic.Int64
+	if err := scenario(short(vfs.NewMem(), 1<<40, &writes), "data", false, func(string) {}, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range []struct {
+		what  string
+		total int64
+		disk  func(disk vfs.FS, n int64) vfs.FS
+	}{
+		{"EIO once", total.Load(), func(disk vfs.FS, n int64) vfs.FS { return failing(disk, n, true, syscall.EIO, new(atomic.Int64)) }},
+		{"EIO from then on", total.Load(), func(disk vfs.FS, n int64) vfs.FS { return failing(disk, n, false, syscall.EIO, new(atomic.Int64)) }},
+		{"ENOSPC from then on", total.Load(), func(disk vfs.FS, n int64) vfs.FS {
+			return failing(disk, n, false, syscall.ENOSPC, new(atomic.Int64))
+		}},
+		{"a short write, and ENOSPC from then on", writes.Load(), func(disk vfs.FS, n int64) vfs.FS { return short(disk, n, new(atomic.Int64)) }},
+	} {
+		stopped, images, fatal := 0, 0, atomic.Int64{}
+		for n := int64(1); n <= fault.total; n++ {
+			disk := vfs.NewCrashableMem()
+			acked = nil
+			if err := scenario(fault.disk(disk, n), "data", false, ack, func(error) { fatal.Add(1) }); err != nil {
+				stopped++
 			}
-			stopped, fatal := 0, atomic.Int64{}
-			for n := int64(1); n <= total.Load(); n++ {
-				disk := vfs.NewCrashableMem()
-				acked = nil
-				err := scenario(failing(disk, n, once, errno, new(atomic.Int64)), "data", false, ack, func(error) { fatal.Add(1) })
-				if err != nil {
-					stopped++
-				}
-				what := fmt.Sprintf("%v at operation %d, once: %v", errno, n, once)
-				if len(acked) == 0 {
-					continue // there may be no folder yet
-				}
-				for _, unsynced := range []int{0, 100} {
-					image := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRNG(uint64(n))})
-					if err := verify(image, acked); err != nil {
-						t.Errorf("%s, with %d%% of what was not synced: %v", what, unsynced, err)
-					}
+			if len(acked) == 0 {
+				continue // there may be no folder yet
+			}
+			for _, unsynced := range []int{0, 50, 100} {
+				images++
+				image := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRNG(uint64(n))})
+				if err := verify(image, acked); err != nil {
+					t.Errorf("%s, at operation %d of %d, with %d%% of what was not synced: %v", fault.what, n, fault.total, unsynced, err)
 				}
 			}
-			t.Logf("%v, once: %v: %d of %d faults stopped the scenario, Fatal was called %d times",
-				errno, once, stopped, total.Load(), fatal.Load())
-			if stopped == 0 || fatal.Load() == 0 {
-				t.Error("faults went unnoticed")
-			}
+		}
+		t.Logf("%s: %d of %d faults stopped the scenario, Fatal was called %d times, %d crashes behind them", fault.what, stopped, fault.total, fatal.Load(), images)
+		if stopped == 0 || fatal.Load() == 0 {
+			t.Error("faults went unnoticed")
 		}
 	}
 }
@@ -164,11 +209,14 @@ func TestFaultsThatEndTheProcess(t *testing.T) {
 	if err != nil || total < 20 {
 		t.Fatalf("%s operations: %v", operations, err)
 	}
-	step, ended := int64(7), 0
-	if testing.Short() {
+	first, step, ended := total/3, int64(7), 0
+	switch {
+	case *crashEvery:
+		first, step = 1, 1
+	case testing.Short():
 		step = 15
 	}
-	for n := total / 3; n <= total; n += step {
+	for n := first; n <= total; n += step {
 		acked, _, dir, err := run(n)
 		if err != nil {
 			ended++
@@ -179,6 +227,7 @@ func TestFaultsThatEndTheProcess(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d of %d faults ended the process", ended, (total-first)/step+1)
 	if ended == 0 {
 		t.Error("faults went unnoticed")
 	}

@@ -47,7 +47,12 @@ func TestReopen(t *testing.T) {
 	var want []string
 	for round := range 4 {
 		b := open(t, pebble.Config{FS: disk})
-		s := storetest.Open(t, b)
+		records, err := storetest.Records(ctx, b)
+		must(t, err)
+		_, signed, err := unsign(records)
+		must(t, err)
+		s, err := openStore(b, signed, func(err error) { t.Error(err) })
+		must(t, err)
 		record, err := change(ctx, s, round, true)
 		must(t, err)
 		want = append(want, record)
