@@ -135,7 +135,7 @@ func Open(cfg Config) (_ *Backend, err error) {
 	if err = cfg.room(cfg.Reserve / 4); err != nil {
 		return nil, err
 	}
-	if b.db, err = openDB(cfg.Dir, b.options()); err != nil {
+	if err = b.openOrMake(); err != nil {
 		return nil, fmt.Errorf("pebble: opening %s: %w", cfg.Dir, corruption(err))
 	}
 	if err := errors.Join(b.checkFormat(), b.findEpoch(), b.findLastFrame(), b.failure.get()); err != nil {
