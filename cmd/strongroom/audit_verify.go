@@ -125,6 +125,9 @@ func (c *verifyCmd) print(a *app, report admin.Report) error {
 	if err == nil && report.Stored > 0 {
 		_, err = fmt.Fprintf(a.stdout, "%s in the database: all as they were left.\n", count(report.Stored, "record"))
 	}
+	if err == nil && report.Removed > 0 {
+		_, err = fmt.Fprintf(a.stdout, "The %s before them were removed by retention, as the trail says itself.\n", count(report.Removed, "record"))
+	}
 	if err == nil && report.Unanchored > 0 {
 		_, err = fmt.Fprintf(a.stdout, "No checkpoint signs for the last %s yet: a cut there could not be found.\n", count(report.Unanchored, "record"))
 	}

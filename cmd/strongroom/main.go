@@ -142,6 +142,7 @@ type auditCmd struct {
 	Search searchCmd `cmd:"" help:"Print the records of a key, a caller, an operation, a time or an error."`
 	Export exportCmd `cmd:"" help:"Print every record, with what proves it."`
 	Verify verifyCmd `cmd:"" help:"Check that no record is missing or changed."`
+	Retain retainCmd `cmd:"" help:"Remove old records, which the trail then says itself."`
 	Report reportCmd `cmd:"" help:"List keys that are unused, not rotated, or used while they are about to be deleted."`
 }
 

@@ -43,6 +43,8 @@ type serveCmd struct {
 
 	AuditShip []string `setting:"" sep:"," placeholder:"TO" help:"Ship audit records as JSON: stdout, file:PATH, syslog:unix:PATH, syslog:tcp:HOST:PORT; several with commas."`
 
+	AuditRetention int `setting:"" placeholder:"DAYS" help:"Remove audit records after so many days, 90 at least. Default: they are kept for ever."`
+
 	AcceptChangedRecords bool `help:"Start although records were changed, removed or put back behind the server's back, and take them as they are: a key that was disabled or a right that was taken away may be back. Recorded in the audit trail."`
 
 	LogFormat string `setting:"" default:"text" placeholder:"FORM" help:"The log's form on stderr: text or json. Default: ${default}."`
@@ -139,8 +141,8 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
 		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
-		AuditShip: c.AuditShip,
-		Log:       log,
+		AuditShip: c.AuditShip, AuditRetention: c.AuditRetention,
+		Log: log,
 	}
 }
 

@@ -50,6 +50,9 @@ func (s *Server) commandRows() map[string]commandRow {
 			func(ctx context.Context, in accountName) (Account, error) { return o.Account(ctx, in.ID) }),
 	}
 	maps.Copy(rows, s.sealRows())
+	if s.cfg.Retention != nil {
+		rows[removeRecordsRoute] = changing(s.cfg.Retention.RemoveRecords)
+	}
 	return rows
 }
 

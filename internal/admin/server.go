@@ -25,8 +25,8 @@ import (
 	"github.com/strongroom/strongroom/internal/clock"
 )
 
-// Config is what the admin channel needs. Every field but Buckets, XKS, HSMSlots,
-// Seals and Backups must be set.
+// Config is what the admin channel needs. Every field must be set unless it says what
+// nil means.
 type Config struct {
 	// SocketDir is the data folder. The server must hold it alone: a socket that
 	// is already there is taken for a dead server's and replaced.
@@ -46,6 +46,8 @@ type Config struct {
 	Seals Seals
 	// Backups takes backups; if nil, none is answered.
 	Backups Backups
+	// Retention removes audit records; if nil, nothing does when it is asked.
+	Retention Retention
 	// Record makes an audit record of a request. Only when it has returned nil,
 	// with the record on stable storage, does the answer start.
 	Record func(context.Context, AdminEvent) error

@@ -60,6 +60,9 @@ type Report struct {
 	// Unanchored counts the records after the newest checkpoint: chained, and
 	// not yet signed for.
 	Unanchored uint64 `json:"unanchored"`
+	// Removed counts the records that retention has removed before these, as the
+	// trail itself says.
+	Removed uint64 `json:"removed,omitempty"`
 	// Checkpoint is the newest checkpoint, in the form that VerifyOptions takes.
 	Checkpoint string `json:"checkpoint,omitempty"`
 	// Fault is the first thing that is wrong; nil when nothing is missing or

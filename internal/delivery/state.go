@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/strongroom/strongroom/internal/store"
@@ -86,6 +87,36 @@ func Forget(tx *store.Tx, t *Trail, regions []string) error {
 		}
 	}
 	return err
+}
+
+// Needed returns the number of the first journal frame that a trail has still to
+// deliver; math.MaxUint64 when there is none.
+func (s *Service) Needed(ctx context.Context) (uint64, error) {
+	all, err := s.trails(ctx)
+	if err != nil {
+		return 0, err
+	}
+	first := uint64(math.MaxUint64)
+	for i := range all {
+		t := &all[i]
+		var p position
+		err := s.Store.View(ctx, func(r store.Reader) (err error) {
+			p, err = positionOf(r, t)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		if p.Batch == nil {
+			if ready, err := s.seek(ctx, t, &p); err != nil {
+				return 0, err
+			} else if !ready {
+				continue
+			}
+		}
+		first = min(first, p.Seq)
+	}
+	return first, nil
 }
 
 // Reset removes every trail, with what is kept of its delivery. Only dev servers

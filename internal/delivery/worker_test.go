@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -348,4 +349,41 @@ func TestPutDestinationRefuses(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Secret != nil || list[0].Bucket != bucketX {
 		t.Errorf("%+v, %v", list, err)
 	}
+}
+
+// TestNeededFrames: the journal keeps what a trail has still to deliver.
+func TestNeededFrames(t *testing.T) {
+	h := kit(t, t)
+	needed := func(what string, want uint64) {
+		t.Helper()
+		if got, err := h.Needed(t.Context()); err != nil || got != want {
+			t.Errorf("%s: frame %d is needed, %v; want %d", what, got, err, want)
+		}
+	}
+	h.event(home, nil) // in frame 1
+	h.clock.Advance(time.Minute)
+	needed("without a trail", math.MaxUint64)
+	h.change(func(*store.Tx, *Trail) error { return nil })
+	needed("of a trail that does not log", math.MaxUint64)
+	h.start()
+	needed("before anything happened", math.MaxUint64)
+	h.event(home, nil) // in frame 3
+	h.clock.Advance(time.Minute)
+	h.event(home, nil) // in frame 5
+	needed("before the first delivery", 3)
+	h.round()
+	needed("after it", 5)
+	h.server.refuse = func(string) (bool, bool) { return true, false }
+	h.clock.Advance(time.Minute)
+	h.event(home, nil) // in frame 7
+	h.round()
+	needed("while the bucket fails", 5)
+	h.server.refuse = nil
+	h.stop()
+	needed("stopped, with something left", 5)
+	h.clock.Advance(time.Minute)
+	h.round()
+	h.event(home, nil) // in frame 9
+	h.round()
+	needed("stopped and delivered", math.MaxUint64)
 }

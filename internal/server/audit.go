@@ -222,7 +222,7 @@ func verifyWith(opts admin.VerifyOptions, public ed25519.PublicKey) (keys []ed25
 
 // adminReport puts what a verification found into the command line's form.
 func adminReport(r *journal.Report, err error) (admin.Report, error) {
-	report := admin.Report{Records: r.Records, Frames: r.Frames, Checkpoints: r.Checkpoints, Unanchored: r.UnsignedRecords}
+	report := admin.Report{Records: r.Records, Frames: r.Frames, Checkpoints: r.Checkpoints, Unanchored: r.UnsignedRecords, Removed: r.RemovedRecords}
 	if r.Checkpoint != nil {
 		report.Checkpoint = r.Checkpoint.String()
 	}
@@ -288,8 +288,13 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	t.records, t.keys, t.random, t.now = s.records, s.store, s.cfg.rand(), s.clock.Now
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
-		Seals: &operator{Server: s}, Buckets: buckets{s.delivery}, XKS: s.manageXKS, HSMSlots: s.manageHSMSlots, Backups: s,
-		Record: s.recordAdmin,
+		Seals:     &operator{Server: s},
+		Buckets:   buckets{s.delivery},
+		XKS:       s.manageXKS,
+		HSMSlots:  s.manageHSMSlots,
+		Backups:   s,
+		Retention: s.retain,
+		Record:    s.recordAdmin,
 	})
 }
 

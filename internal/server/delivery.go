@@ -65,6 +65,10 @@ func (s *Server) openDelivery() error {
 	sinks, err := s.cfg.sinks()
 	// Shippers go by the machine's clock: it is the machine's load that they spare.
 	s.ship = ship.New(ship.Config{Store: s.store, Records: t.reader, Clock: machineClock, Sinks: sinks, Log: s.cfg.Log})
+	if err != nil {
+		return err
+	}
+	s.retain, err = s.newRetention()
 	return err
 }
 
@@ -79,6 +83,9 @@ func (s *Server) warnings() []string {
 	}
 	if s.root.failing() {
 		all = append(all, "the root of the keys cannot be had, and the next start needs it; see the log and strongroom seal status")
+	}
+	if s.retain.Failing() {
+		all = append(all, "old audit records cannot be removed; see the log")
 	}
 	return all
 }

@@ -27,7 +27,7 @@ func (t *trail) KeyReport(ctx context.Context, days int, emit func([]byte) error
 		}
 		defer keys.Close()
 	}
-	r := &keyReport{records: records, now: t.now(), days: days}
+	r := &keyReport{records: records, kept: keys, now: t.now(), days: days}
 	return kms.Inventory(ctx, keys, func(k kms.KeyFacts) error {
 		finding, err := r.look(ctx, k)
 		if err != nil || len(finding.Findings) == 0 {
@@ -40,6 +40,7 @@ func (t *trail) KeyReport(ctx context.Context, days int, emit func([]byte) error
 // keyReport is one report.
 type keyReport struct {
 	records *index.Index
+	kept    *store.Store
 	now     time.Time
 	days    int
 }
@@ -47,7 +48,7 @@ type keyReport struct {
 // look judges one key.
 func (r *keyReport) look(ctx context.Context, k kms.KeyFacts) (admin.KeyFinding, error) {
 	f := admin.KeyFinding{Key: k.ARN, State: k.State, Created: k.Created}
-	use, used, err := lastUses{r.records}.LastUse(ctx, k.ARN)
+	use, used, err := lastUses{r.records, r.kept}.LastUse(ctx, k.ARN)
 	if err != nil {
 		return f, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/service/kms"
+	"github.com/strongroom/strongroom/internal/store"
 )
 
 // recordFolder holds the index of the audit records, in the data folder. It may
@@ -40,8 +41,12 @@ func openRecords(ctx context.Context, f *folder, rand io.Reader, log *slog.Logge
 	})
 }
 
-// lastUses answers kms from the index of the audit records.
-type lastUses struct{ records *index.Index }
+// lastUses answers kms from the index of the audit records and, for records that
+// retention has removed, from what it has kept.
+type lastUses struct {
+	records *index.Index
+	kept    *store.Store
+}
 
 // useRecord is what is read of the record of a key's use.
 type useRecord struct {
@@ -76,10 +81,13 @@ const asks = 3
 func (u lastUses) LastUse(ctx context.Context, keyARN string) (use kms.Use, ok bool, err error) {
 	for range asks {
 		if use, ok, err = u.lastUse(ctx, keyARN); !errors.Is(err, index.ErrGone) {
-			return use, ok, err
+			break
 		}
 	}
-	return kms.Use{}, false, err
+	if ok || err != nil {
+		return use, ok, err
+	}
+	return kms.KeptUse(ctx, u.kept, keyARN)
 }
 
 // lastUse finds the newest record of a use. Of a call that is recorded in two
@@ -108,7 +116,11 @@ func (u lastUses) lastUse(ctx context.Context, keyARN string) (kms.Use, bool, er
 	if err != nil || newest == nil {
 		return kms.Use{}, false, err
 	}
-	return kms.Use{Operation: newest.EventName, Time: newest.EventTime, EventID: newest.EventID, RequestID: newest.RequestID}, true, nil
+	return newest.use(), true, nil
+}
+
+func (r *useRecord) use() kms.Use {
+	return kms.Use{Operation: r.EventName, Time: r.EventTime, EventID: r.EventID, RequestID: r.RequestID}
 }
 
 // maxScopes is how many accounts and Regions a search looks through one by one;

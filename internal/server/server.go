@@ -69,6 +69,8 @@ type Config struct {
 	// reads them; Stdout is what "stdout" is among them, and must be set then.
 	AuditShip []string
 	Stdout    io.Writer
+	// AuditRetention is after how many days audit records are removed; 0 for never.
+	AuditRetention int
 	// XKSListen is where keys are offered as external key stores; empty for not at
 	// all. It speaks TLS with XKSTLSCert and XKSTLSKey. XKSClientCA, if set, makes
 	// callers show a certificate of its authorities; XKSClientNames are the names
@@ -107,6 +109,7 @@ type Server struct {
 	trail    *trailservice.Service
 	delivery *delivery.Service
 	ship     *ship.Service
+	retain   *retention
 	xks      *xksproxy.Service
 	xksTo    *xks.Client
 	xksFront *xksFront
@@ -293,7 +296,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	})
 	s.kms = kms.New(kms.Config{
 		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets,
-		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records}, Clock: s.clock, Rand: s.cfg.rand(),
+		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records, s.store}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Actions: actions, Log: s.cfg.Log,
 	})
@@ -375,6 +378,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.background.Go(func() { s.kms.Run(background) })
 	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.ship.Run(background) })
+	s.background.Go(func() { s.retain.run(background) })
 	s.background.Go(func() { s.signIdleTail(background) })
 	rootCheck := s.clock.Now().Add(rootCheckInterval)
 	s.background.Go(func() { s.watchRoot(background, rootCheck) })

@@ -66,6 +66,10 @@ func TestValidate(t *testing.T) {
 		{"unknown shipper", func(c *Config) { c.AuditShip = []string{"kafka:x"} }, "audit-ship", "there are: stdout"},
 		{"the same file twice", func(c *Config) { c.AuditShip = []string{"file:a", "file:./a"} }, "audit-ship", "twice"},
 
+		{"retention", func(c *Config) { c.AuditRetention = 90 }, "", ""},
+		{"retention too short", func(c *Config) { c.AuditRetention = 89 }, "audit-retention", "LookupEvents"},
+		{"negative retention", func(c *Config) { c.AuditRetention = -1 }, "audit-retention", "90 to"},
+
 		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "listen", "address and a port"},
 		{"port by name", func(c *Config) { c.Listen = "127.0.0.1:http" }, "listen", "65535"},
 		{"port too high", func(c *Config) { c.Listen = "127.0.0.1:65536" }, "listen", "65535"},

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -38,12 +39,15 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Records is the journal. [journal.Reader] implements From.
+// Records is the journal. [journal.Reader] implements it.
 type Records interface {
 	// From calls fn for each record of the frames with number seq or higher.
 	From(ctx context.Context, seq uint64, fn func(journal.Entry) error) error
 	// Last returns the number of the newest frame; 0 if there is none.
 	Last(ctx context.Context) (uint64, error)
+	// First returns the number of the first frame that retention has left; 1 if there
+	// is none.
+	First(ctx context.Context) (uint64, error)
 }
 
 // Service ships. It is safe for concurrent use; Run runs once.
@@ -186,8 +190,11 @@ func (s *Service) position(ctx context.Context, sink *Sink) (*position, error) {
 		p, err = positions.Get(r, store.Deployment, sink.name)
 		return err
 	})
+	if err == nil {
+		return s.skipRemoved(ctx, sink, p)
+	}
 	if !errors.Is(err, store.ErrNotFound) {
-		return &p, err
+		return nil, err
 	}
 	last, err := s.Records.Last(ctx)
 	if err != nil {
@@ -195,6 +202,38 @@ func (s *Service) position(ctx context.Context, sink *Sink) (*position, error) {
 	}
 	p = position{Seq: last + 1}
 	return &p, s.remember(ctx, sink, p)
+}
+
+// skipRemoved moves a position to where the journal begins. Records are removed only
+// when they were shipped to all sinks that were configured then; this one was not.
+func (s *Service) skipRemoved(ctx context.Context, sink *Sink, p position) (*position, error) {
+	first, err := s.Records.First(ctx)
+	if err != nil || p.Seq >= first {
+		return &p, err
+	}
+	s.Log.Warn("audit records were removed while they were not to be shipped here; this goes on behind them",
+		"to", sink.name, "from frame", p.Seq, "to frame", first-1)
+	p = position{Seq: first}
+	return &p, s.remember(ctx, sink, p)
+}
+
+// Needed returns the number of the first journal frame that has still to be shipped
+// to a sink; math.MaxUint64 when there is none.
+func (s *Service) Needed(ctx context.Context) (uint64, error) {
+	first := uint64(math.MaxUint64)
+	err := s.Store.View(ctx, func(r store.Reader) error {
+		for _, sink := range s.Sinks {
+			p, err := positions.Get(r, store.Deployment, sink.name)
+			switch {
+			case err == nil:
+				first = min(first, p.Seq)
+			case !errors.Is(err, store.ErrNotFound): // one that is new begins behind what there is
+				return err
+			}
+		}
+		return nil
+	})
+	return first, err
 }
 
 func (s *Service) remember(ctx context.Context, sink *Sink, p position) error {

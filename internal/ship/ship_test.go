@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 // tape is a journal in memory, with frames of two records.
 type tape struct {
 	mu      sync.Mutex
+	first   uint64
 	entries []journal.Entry
 }
 
@@ -64,6 +66,8 @@ func (r *tape) Last(context.Context) (uint64, error) {
 	}
 	return r.entries[len(r.entries)-1].Seq, nil
 }
+
+func (r *tape) First(context.Context) (uint64, error) { return max(1, r.first), nil }
 
 func newService(t *testing.T, s *store.Store, records Records, setting string, stdout io.Writer) (*Service, *Sink) {
 	t.Helper()
@@ -291,4 +295,43 @@ func TestRunShipsWhatComes(t *testing.T) {
 	cancel()
 	fake.Advance(time.Second)
 	<-done
+}
+
+// TestNeededFrames: what has not been shipped yet is needed, and a sink that missed
+// records goes on behind them.
+func TestNeededFrames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	st, tape := storetest.New(t), &tape{}
+	tape.add(4)
+	needed := func(s *Service, want uint64) {
+		t.Helper()
+		if got, err := s.Needed(t.Context()); err != nil || got != want {
+			t.Errorf("frame %d is needed, %v; want %d", got, err, want)
+		}
+	}
+	s, sink := newService(t, st, tape, "file:"+path, nil)
+	needed(s, math.MaxUint64)
+	if err := s.once(t, sink); err != nil {
+		t.Fatal(err)
+	}
+	needed(s, 3)
+	tape.add(10)
+	needed(s, 3)
+	if err := s.once(t, sink); err != nil {
+		t.Fatal(err)
+	}
+	needed(s, 7)
+	s.Sinks = nil
+	needed(s, math.MaxUint64)
+
+	tape.add(10)
+	tape.first, tape.entries = 10, tape.entries[18:]
+	s, sink = newService(t, st, tape, "file:"+path, nil)
+	if err := s.once(t, sink); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); string(got) != records(4, 14)+records(18, 24) {
+		t.Errorf("got\n%s%v", got, err)
+	}
+	needed(s, 12)
 }

@@ -122,6 +122,9 @@ var (
 	})
 	ownerRecords = store.NewCollection[ownerRecord](ownerCollection, 1)
 	dueRecords   = store.NewCollection[dueRecord](dueCollection, 2)
+	// useRecords hold the last use of a key, under the key's id, where the audit trail
+	// does not have its record any more.
+	useRecords = store.NewCollection[Use]("kms-last-use", 1)
 )
 
 func scope(account, region string) store.Scope {

@@ -20,7 +20,7 @@ func (s *Service) Reset(ctx context.Context) error {
 	}
 	for _, in := range scopes {
 		for _, clearAll := range []func(context.Context, *store.Store, store.Scope) error{
-			clearCollection(grantRecords), clearCollection(aliasRecords), clearCollection(dueRecords), clearCollection(ownerRecords), clearCollection(keyRecords), clearCollection(keyCounts), clearCollection(externalKeyRecords), clearCollection(keyStoreRecords),
+			clearCollection(grantRecords), clearCollection(aliasRecords), clearCollection(dueRecords), clearCollection(ownerRecords), clearCollection(keyRecords), clearCollection(keyCounts), clearCollection(useRecords), clearCollection(externalKeyRecords), clearCollection(keyStoreRecords),
 		} {
 			if err := clearAll(ctx, s.Store, in); err != nil {
 				return err

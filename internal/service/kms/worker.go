@@ -191,6 +191,9 @@ func removeKey(tx *store.Tx, k *key) error {
 	if err := freeExternalKey(tx, k); err != nil {
 		return err
 	}
+	if err := useRecords.Delete(tx, in, k.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	if err := ownerRecords.Delete(tx, regionScope(k.Region), k.ID); err != nil {
 		return err
 	}
