@@ -17,7 +17,9 @@ type Clock interface {
 	// what is stored and what is compared are one thing.
 	Now() time.Time
 	// Wake returns a channel that receives once, when the clock reads t or
-	// later; at once if it does already. stop releases it.
+	// later; at once if it does already. It receives as well when the clock is set
+	// back meanwhile, so that who wanted to wait a second does not wait a day: who is
+	// woken looks at the clock again. stop releases it.
 	Wake(t time.Time) (c <-chan struct{}, stop func())
 }
 
@@ -26,6 +28,7 @@ type Clock interface {
 type Shifted struct {
 	mu      sync.Mutex
 	offset  time.Duration
+	back    int           // how often it was moved back
 	changed chan struct{} // closed and replaced when offset changes
 }
 
@@ -44,6 +47,9 @@ func (s *Shifted) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset += d
+	if d < 0 {
+		s.back++
+	}
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
@@ -59,13 +65,25 @@ func (s *Shifted) Reset() {
 }
 
 // longestWait bounds one wait on the machine's timer, so that a wall clock that
-// was set ahead is noticed within it.
+// was set is noticed within it.
 const longestWait = time.Minute
+
+// tolerated is how much the wall clock may lag behind the time that has passed without
+// being taken for one that was set back: clocks are slewed by less.
+const tolerated = time.Second
+
+// setBack tells of a while in which the wall clock went on by wall and the machine by
+// passed whether the wall clock was set back.
+func setBack(wall, passed time.Duration) bool { return wall < passed-tolerated }
 
 // Wake implements [Clock].
 func (s *Shifted) Wake(t time.Time) (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)
 	stopped := make(chan struct{})
+	s.mu.Lock()
+	back := s.back
+	s.mu.Unlock()
+	begun := time.Now()
 	go func() {
 		for {
 			s.mu.Lock()
@@ -73,9 +91,11 @@ func (s *Shifted) Wake(t time.Time) (<-chan struct{}, func()) {
 				s.changed = make(chan struct{})
 			}
 			changed := s.changed
-			wait := t.Sub(time.Now().Add(s.offset))
+			now := time.Now()
+			wait := t.Sub(now.Add(s.offset))
+			moved := s.back != back || setBack(now.Round(0).Sub(begun.Round(0)), now.Sub(begun))
 			s.mu.Unlock()
-			if wait <= 0 {
+			if wait <= 0 || moved {
 				c <- struct{}{}
 				return
 			}
@@ -117,13 +137,13 @@ func (f *Fake) Now() time.Time {
 	return f.now
 }
 
-// Advance moves the clock by d and wakes whoever is due.
+// Advance moves the clock by d and wakes whoever is due; everybody if d is negative.
 func (f *Fake) Advance(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now = f.now.Add(d)
 	for w := range f.waiters {
-		if !w.at.After(f.now) {
+		if d < 0 || !w.at.After(f.now) {
 			w.c <- struct{}{}
 			delete(f.waiters, w)
 		}
