@@ -45,6 +45,11 @@ func ofProcess() *app {
 			signal.Notify(c, os.Interrupt, syscall.SIGTERM)
 			return c
 		},
+		hangups: func() <-chan os.Signal {
+			c := make(chan os.Signal, 1)
+			signal.Notify(c, syscall.SIGHUP)
+			return c
+		},
 		start: func(ctx context.Context, cfg server.Config) (running, error) {
 			s, err := server.Start(ctx, cfg)
 			if err != nil {
@@ -89,8 +94,8 @@ type app struct {
 	env    []string
 	now    func() time.Time
 	// signals starts to deliver SIGINT and SIGTERM, instead of their ending the
-	// process.
-	signals func() <-chan os.Signal
+	// process; hangups does so for SIGHUP.
+	signals, hangups func() <-chan os.Signal
 
 	start          func(context.Context, server.Config) (running, error)
 	openAudit      func(ctx context.Context, in server.Folder) (offlineAudit, error)
@@ -112,6 +117,7 @@ type running interface {
 	FirstStart() bool
 	CredentialsFile() string
 	Notices() []string
+	Reload()
 	Wait() error
 	Shutdown(context.Context) error
 }

@@ -87,6 +87,8 @@ func (s *fakeServer) Notices() []string {
 	return nil
 }
 
+func (s *fakeServer) Reload() {}
+
 func (s *fakeServer) Wait() error {
 	<-s.stopped
 	return nil
@@ -219,14 +221,16 @@ type session struct {
 	*app
 	out, err bytes.Buffer
 	sent     chan os.Signal
+	hungUp   chan os.Signal
 }
 
 func newSession() *session {
-	s := &session{sent: make(chan os.Signal, 2)}
+	s := &session{sent: make(chan os.Signal, 2), hungUp: make(chan os.Signal, 2)}
 	s.app = &app{
 		stdout: &s.out, stderr: &s.err,
 		now:     func() time.Time { return time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC) },
 		signals: func() <-chan os.Signal { return s.sent },
+		hangups: func() <-chan os.Signal { return s.hungUp },
 		start:   startFake, openAudit: openFakeTrail, verifyExport: verifyFakeExport,
 		openOperator: openFakeOperator,
 	}

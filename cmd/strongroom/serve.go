@@ -37,6 +37,11 @@ type serveCmd struct {
 	XKSCert       string   `setting:"" name:"xks-cert" placeholder:"FILE" help:"The certificate to show to a proxy that asks for one, PEM."`
 	XKSKey        string   `setting:"" name:"xks-key" placeholder:"FILE" help:"Its private key, PEM."`
 
+	Metrics         string `setting:"" placeholder:"ADDR" help:"The address and port on which to show metrics (Prometheus) and profiles, to whoever has the token in DIR/metrics.token. Default: nowhere."`
+	MetricsTLSCert  string `setting:"" name:"metrics-tls-cert" placeholder:"FILE" help:"The certificate for that, and its chain, PEM. Needed beyond loopback."`
+	MetricsTLSKey   string `setting:"" name:"metrics-tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	MetricsClientCA string `setting:"" name:"metrics-client-ca" placeholder:"FILE" help:"Ask for a client certificate of these authorities, PEM, instead of the token."`
+
 	Dev          bool `setting:"" help:"Let the credentials test/test be the account's root, and open the dev endpoints. For development and tests only."`
 	DevListenAny bool `setting:"" help:"Let a dev server listen beyond loopback, as a container needs."`
 	InsecureHTTP bool `setting:"" name:"insecure-http" help:"Speak plain HTTP beyond loopback."`
@@ -52,7 +57,7 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `The first start makes the data folder, the root of its keys and the account's access key. When the server can serve, it prints one line on stdout: "strongroom: ready on " and its URL. SIGTERM and SIGINT finish what is under way; SIGINT after that ends the process at once.
+	return `The first start makes the data folder, the root of its keys and the account's access key. When the server can serve, it prints one line on stdout: "strongroom: ready on " and its URL. SIGTERM and SIGINT finish what is under way; SIGINT after that ends the process at once. SIGHUP has the files of certificates read again at once, which happens by itself when they change.
 
 Every flag is also an environment variable, as named below, and a line of the config file: "listen = 127.0.0.1:4566". The flag wins over the variable, the variable over the line.
 
@@ -65,6 +70,7 @@ Examples:
     strongroom serve --seal aws-kms --seal-kms-key alias/root --seal-kms-endpoint https://kms.example.com
     strongroom serve --seal tpm --seal-tpm-auth-file /run/credentials/strongroom
     strongroom serve --limits aws,symmetric=5000,111122223333/keys=200
+    strongroom serve --metrics 127.0.0.1:9466
     strongroom serve --dev`
 }
 
@@ -112,14 +118,20 @@ func (c *serveCmd) Run(a *app) error {
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Wait() }()
-	select {
-	case err := <-stopped:
-		if err == nil {
-			err = errors.New("it has stopped by itself")
+	hangups := a.hangups()
+	for serving := true; serving; {
+		select {
+		case err := <-stopped:
+			if err == nil {
+				err = errors.New("it has stopped by itself")
+			}
+			return fmt.Errorf("the server cannot go on: %w", err)
+		case <-hangups:
+			s.Reload()
+		case signal := <-signals:
+			log.Info("stopping", "signal", signal.String())
+			serving = false
 		}
-		return fmt.Errorf("the server cannot go on: %w", err)
-	case signal := <-signals:
-		log.Info("stopping", "signal", signal.String())
 	}
 	if err := shutDown(s, signals); err != nil {
 		return err
@@ -142,6 +154,7 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
 		AuditShip: c.AuditShip, AuditRetention: c.AuditRetention,
+		Metrics: c.Metrics, MetricsTLSCert: c.MetricsTLSCert, MetricsTLSKey: c.MetricsTLSKey, MetricsClientCA: c.MetricsClientCA,
 		Log: log,
 	}
 }

@@ -23,12 +23,14 @@ type scripted struct {
 	notices  []string
 	stopped  chan error // what Wait returns
 	shutdown func(context.Context) error
+	reloaded chan struct{} // one for each Reload
 }
 
 func (*scripted) URL() string             { return "https://[::1]:4566" }
 func (s *scripted) FirstStart() bool      { return s.first }
 func (*scripted) CredentialsFile() string { return "/srv/it's here/credentials" }
 func (s *scripted) Notices() []string     { return s.notices }
+func (s *scripted) Reload()               { s.reloaded <- struct{}{} }
 func (s *scripted) Wait() error           { return <-s.stopped }
 func (s *scripted) Shutdown(ctx context.Context) error {
 	err := s.shutdown(ctx)
@@ -37,7 +39,7 @@ func (s *scripted) Shutdown(ctx context.Context) error {
 }
 
 func newScripted() *scripted {
-	return &scripted{stopped: make(chan error, 1), shutdown: func(context.Context) error { return nil }}
+	return &scripted{stopped: make(chan error, 1), reloaded: make(chan struct{}, 2), shutdown: func(context.Context) error { return nil }}
 }
 
 func (s *session) serves(as *scripted) *session {
@@ -312,5 +314,21 @@ func TestProcess(t *testing.T) {
 	}
 	if err := follow.Wait(); err == nil || !strings.Contains(followErr.String(), "the server is stopping") {
 		t.Errorf("tail -f ends with %v: %s", err, &followErr)
+	}
+}
+
+// TestHangupsReload: the server goes on.
+func TestHangupsReload(t *testing.T) {
+	as := newScripted()
+	s := newSession().serves(as)
+	s.hungUp <- syscall.SIGHUP
+	go func() {
+		<-as.reloaded
+		s.hungUp <- syscall.SIGHUP
+		<-as.reloaded
+		s.sent <- syscall.SIGTERM
+	}()
+	if code := run([]string{"serve"}, s.app); code != 0 {
+		t.Errorf("exit code %d: %s", code, s.err.String())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -122,3 +123,65 @@ func (s *Service) Status(ctx context.Context, t *Trail) (Status, error) {
 	}
 	return status, nil
 }
+
+// Progress is how far the delivery of a trail that logs has come.
+type Progress struct {
+	Account, Region, Trail string
+	// Failing says that it cannot be delivered at the moment.
+	Failing bool
+	// Lag is how old the oldest record is that was not looked at yet; 0 if there is
+	// none.
+	Lag time.Duration
+}
+
+// Progress returns how far the deliveries of all trails that log have come.
+func (s *Service) Progress(ctx context.Context) ([]Progress, error) {
+	trails, err := s.trails(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Progress
+	for i := range trails {
+		t := &trails[i]
+		if !t.Logging() {
+			continue
+		}
+		p := Progress{Account: t.Account, Region: t.Region, Trail: t.Name}
+		if p.Lag, err = s.lagOf(ctx, t); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		if h := s.health[t.ID]; h != nil {
+			p.Failing = h.error != ""
+		}
+		s.mu.Unlock()
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (s *Service) lagOf(ctx context.Context, t *Trail) (time.Duration, error) {
+	var p position
+	err := s.Store.View(ctx, func(r store.Reader) (err error) {
+		p, err = positionOf(r, t)
+		return err
+	})
+	if err != nil || p.Seq == 0 {
+		return 0, err
+	}
+	var oldest time.Time
+	err = s.Records.From(ctx, p.Seq, func(e journal.Entry) error {
+		if e.Seq == p.Seq && e.Index < p.Index {
+			return nil
+		}
+		oldest = e.Committed
+		return errFound
+	})
+	if err != nil && !errors.Is(err, errFound) || oldest.IsZero() {
+		return 0, err
+	}
+	return max(0, s.Clock.Now().Sub(oldest)), nil
+}
+
+// errFound ends a walk through the journal.
+var errFound = errors.New("delivery: found")

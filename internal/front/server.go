@@ -271,6 +271,13 @@ func (s *Server) admit(raw net.Conn) {
 	}
 }
 
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // release forgets a connection that has ended.
 func (s *Server) release(c *conn) {
 	s.mu.Lock()

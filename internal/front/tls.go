@@ -1,13 +1,17 @@
 package front
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // TLSConfig returns the server's side of TLS: version 1.3, or 1.2 with forward
@@ -30,14 +34,14 @@ func TLSConfig(c *Certificate) *tls.Config {
 }
 
 // Certificate is a certificate with its key in two files, which may be replaced
-// while the server runs. It is safe for concurrent use.
+// while the server runs: Reload then reads them again. It is safe for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
+	current           atomic.Pointer[tls.Certificate]
 
-	mu      sync.Mutex
-	current *tls.Certificate
-	tried   [2]fs.FileInfo // the files as they were when they were last read
+	mu    sync.Mutex
+	tried [2]fs.FileInfo // the files as they were when they were last read
 }
 
 // LoadCertificate reads a PEM certificate, with its chain, and its PEM key. If log
@@ -51,34 +55,65 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	if err != nil {
 		return nil, fmt.Errorf("front: %w", err)
 	}
-	current, err := tls.LoadX509KeyPair(certFile, keyFile)
+	current, err := readPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("front: certificate %s with key %s: %w", certFile, keyFile, err)
+		return nil, err
 	}
-	c.current, c.tried = &current, seen
+	c.tried = seen
+	c.current.Store(current)
 	return c, nil
 }
 
-// get returns the certificate for a handshake. It reads the files again when either
-// has changed; while they cannot be used (one is replaced and the other not yet),
-// the certificate from before stays.
+func readPair(certFile, keyFile string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("front: certificate %s with key %s: %w", certFile, keyFile, err)
+	}
+	if err := CheckCertificate(pair.Leaf); err != nil {
+		return nil, fmt.Errorf("front: certificate %s: %w", certFile, err)
+	}
+	return &pair, nil
+}
+
+// CheckCertificate refuses a certificate whose key no client of today would trust: RSA
+// of less than 2048 bits, or a signature with MD5 or SHA-1. A certificate that signs
+// itself is trusted for its key alone.
+func CheckCertificate(leaf *x509.Certificate) error {
+	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
+		return fmt.Errorf("its RSA key has %d bits; 2048 are the least", key.N.BitLen())
+	}
+	switch leaf.SignatureAlgorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		return fmt.Errorf("it is signed with %s, which can be forged", leaf.SignatureAlgorithm)
+	}
+	return nil
+}
+
+// get returns the certificate for a handshake. It touches no disk.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
+
+// NotAfter is when the certificate expires.
+func (c *Certificate) NotAfter() time.Time { return c.current.Load().Leaf.NotAfter }
+
+// Reload reads the files again when either has changed. While they cannot be used (one
+// is replaced and the other not yet), the certificate from before stays.
+func (c *Certificate) Reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen, err := c.stat()
 	if err != nil || same(seen[0], c.tried[0]) && same(seen[1], c.tried[1]) {
-		return c.current, nil
+		return
 	}
 	c.tried = seen
-	next, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	next, err := readPair(c.certFile, c.keyFile)
 	if err != nil {
-		c.log.Warn("the new certificate cannot be used; the one from before stays",
-			"certificate", c.certFile, "key", c.keyFile, "err", err)
-		return c.current, nil
+		c.log.Warn("the new certificate cannot be used; the one from before stays", "error", err)
+		return
 	}
-	c.current = &next
+	c.current.Store(next)
 	c.log.Info("certificate reloaded", "certificate", c.certFile, "notAfter", next.Leaf.NotAfter)
-	return c.current, nil
 }
 
 func (c *Certificate) stat() (seen [2]fs.FileInfo, err error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -53,7 +54,7 @@ func replace(t *testing.T, file string, content []byte) {
 }
 
 // startTLS serves over TLS and returns what the log gets.
-func startTLS(t *testing.T, handler Handler) (addr, certFile, keyFile string, log *logged) {
+func startTLS(t *testing.T, handler Handler) (addr, certFile, keyFile string, c *Certificate, log *logged) {
 	t.Helper()
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -61,12 +62,13 @@ func startTLS(t *testing.T, handler Handler) (addr, certFile, keyFile string, lo
 	replace(t, certFile, cert)
 	replace(t, keyFile, key)
 	log = new(logged)
-	c, err := LoadCertificate(certFile, keyFile, log.logger())
+	var err error
+	c, err = LoadCertificate(certFile, keyFile, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr, _ = start(t, Config{Handler: handler, TLS: TLSConfig(c)})
-	return addr, certFile, keyFile, log
+	return addr, certFile, keyFile, c, log
 }
 
 // sendTLS is send over TLS. The certificates are the test's own, made just now.
@@ -87,7 +89,7 @@ func sendTLS(t *testing.T, addr string, cfg *tls.Config, raw string) (string, tl
 const simple = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 func TestTLSFacts(t *testing.T) {
-	addr, _, _, _ := startTLS(t, func(_ context.Context, req *wire.Request, resp *wire.Response) {
+	addr, _, _, _, _ := startTLS(t, func(_ context.Context, req *wire.Request, resp *wire.Response) {
 		resp.Status, resp.Body = 200, fmt.Appendf(nil, "%+v", *req.TLS)
 	})
 	for _, tt := range []struct {
@@ -105,7 +107,7 @@ func TestTLSFacts(t *testing.T) {
 }
 
 func TestTLSFloor(t *testing.T) {
-	addr, _, _, _ := startTLS(t, unwanted(t))
+	addr, _, _, _, _ := startTLS(t, unwanted(t))
 	for name, cfg := range map[string]*tls.Config{
 		"TLS 1.1":             {MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
 		"TLS 1.2 with CBC":    {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}},
@@ -122,7 +124,7 @@ func TestTLSFloor(t *testing.T) {
 }
 
 func TestRefusalOverTLS(t *testing.T) {
-	addr, _, _, _ := startTLS(t, unwanted(t))
+	addr, _, _, _, _ := startTLS(t, unwanted(t))
 	answer, _, err := sendTLS(t, addr, &tls.Config{}, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n"+strings.Repeat("a", 3000000))
 	if err != nil {
 		t.Fatal(err)
@@ -131,9 +133,10 @@ func TestRefusalOverTLS(t *testing.T) {
 }
 
 func TestCertificateReload(t *testing.T) {
-	addr, certFile, keyFile, log := startTLS(t, ok)
+	addr, certFile, keyFile, certificate, log := startTLS(t, ok)
 	wantSerial := func(serial int64, when string) {
 		t.Helper()
+		certificate.Reload()
 		_, state, err := sendTLS(t, addr, &tls.Config{}, simple)
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
@@ -176,5 +179,50 @@ func TestLoadCertificateFails(t *testing.T) {
 	replace(t, keyFile, key)
 	if _, err := LoadCertificate(certFile, keyFile, nil); err == nil {
 		t.Error("a key of another certificate is accepted")
+	}
+}
+
+func TestWeakCertificatesAreRefused(t *testing.T) {
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strong, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		leaf x509.Certificate
+		want string
+	}{
+		"a short key":     {x509.Certificate{PublicKey: &weak.PublicKey, SignatureAlgorithm: x509.SHA256WithRSA}, "1024 bits"},
+		"SHA-1":           {x509.Certificate{PublicKey: &strong.PublicKey, SignatureAlgorithm: x509.SHA1WithRSA}, "SHA1-RSA"},
+		"MD5":             {x509.Certificate{PublicKey: &strong.PublicKey, SignatureAlgorithm: x509.MD5WithRSA}, "MD5-RSA"},
+		"nothing wrong":   {x509.Certificate{PublicKey: &strong.PublicKey, SignatureAlgorithm: x509.SHA256WithRSA}, ""},
+		"another kind":    {x509.Certificate{PublicKey: &ecdsa.PublicKey{}, SignatureAlgorithm: x509.ECDSAWithSHA256}, ""},
+		"ECDSA and SHA-1": {x509.Certificate{PublicKey: &ecdsa.PublicKey{}, SignatureAlgorithm: x509.ECDSAWithSHA1}, "ECDSA-SHA1"},
+	} {
+		err := CheckCertificate(&c.leaf)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestHandshakes has every suite of TLS 1.2 that is offered, and TLS 1.3.
+func TestHandshakes(t *testing.T) {
+	addr, _, _, certificate, _ := startTLS(t, ok)
+	for _, suite := range TLSConfig(certificate).CipherSuites {
+		if !strings.Contains(tls.CipherSuiteName(suite), "_ECDSA_") {
+			continue // the certificate's key is of the other kind
+		}
+		_, state, err := sendTLS(t, addr, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}, simple)
+		if err != nil || state.Version != tls.VersionTLS12 || state.CipherSuite != suite {
+			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+		}
+	}
+	_, state, err := sendTLS(t, addr, &tls.Config{}, simple)
+	if err != nil || state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 {
+		t.Errorf("without limits: %s with %s: %v", tls.VersionName(state.Version), state.CurveID, err)
 	}
 }

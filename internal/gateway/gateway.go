@@ -20,6 +20,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/wire"
@@ -57,6 +58,8 @@ type Config struct {
 	// Disturb may delay a call or fail it before it runs; if nil, none is. Only
 	// dev servers set it.
 	Disturb func(ctx context.Context, call *authz.Call) error
+	// Calls counts calls; if nil, nothing does.
+	Calls *metrics.Calls
 }
 
 // Gateway serves the AWS wire. It is safe for concurrent use.
@@ -65,12 +68,13 @@ type Gateway struct {
 	routes   router
 	refusals refusals
 	outage   outage
+	meters   map[*operation.Row]*metrics.Operation // of all operations; never changed
 }
 
 // New returns a gateway.
 func New(cfg Config) *Gateway {
-	return &Gateway{Config: cfg, routes: newRouter(cfg.Services),
-		refusals: refusals{log: cfg.Log, clock: cfg.Clock}, outage: outage{log: cfg.Log, clock: cfg.Clock}}
+	return &Gateway{Config: cfg, routes: newRouter(cfg.Services), meters: newMeters(cfg.Calls, cfg.Services),
+		refusals: refusals{log: cfg.Log, clock: cfg.Clock, calls: cfg.Calls}, outage: outage{log: cfg.Log, clock: cfg.Clock}}
 }
 
 // Serve answers one request.
@@ -78,6 +82,7 @@ func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Respo
 	if g.serveLocal(ctx, req, resp) {
 		return
 	}
+	arrived := metrics.Start()
 	ids, err := newIDs(g.Rand)
 	if err != nil {
 		g.Log.Error("no randomness for a request id", "error", err)
@@ -106,10 +111,11 @@ func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Respo
 	out, err := g.serve(ctx, call, ids.event, r.service, row, func() (any, error) { return g.decode(row, r.body) })
 	if err != nil {
 		g.render(resp, &r, id, err)
-		return
+	} else {
+		resp.Status = http.StatusOK
+		resp.ContentType, resp.Body = g.encode(r.service, row, id, out)
 	}
-	resp.Status = http.StatusOK
-	resp.ContentType, resp.Body = g.encode(r.service, row, id, out)
+	g.meters[row].Ended(arrived, outcomeOf(err))
 }
 
 // decode parses and validates a body.
@@ -177,6 +183,9 @@ func (g *Gateway) serveLocal(ctx context.Context, req *wire.Request, resp *wire.
 	return g.Local != nil && g.Local(req, resp)
 }
 
+// ErrDiskHangs is what Config.Ready returns while the disk does not answer.
+var ErrDiskHangs = errors.New("gateway: the disk does not answer")
+
 // readyText says no more to strangers than which of the known conditions holds.
 func readyText(err error) string {
 	switch {
@@ -184,6 +193,8 @@ func readyText(err error) string {
 		return "not enough free space"
 	case errors.Is(err, store.ErrStopped):
 		return "the store has stopped"
+	case errors.Is(err, ErrDiskHangs):
+		return "the disk does not answer"
 	}
 	return "see the log"
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/store"
@@ -163,7 +164,8 @@ func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name 
 	if err != nil {
 		return nil, fmt.Errorf("gateway: no randomness for a request id: %w", err)
 	}
-	return g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
+	begun := metrics.Start()
+	out, err := g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
 		if v, ok := in.(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {
 				return nil, err
@@ -171,6 +173,8 @@ func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name 
 		}
 		return in, nil
 	})
+	g.meters[row].Ended(begun, outcomeOf(err))
+	return out, err
 }
 
 // asRefusal is the error that the record shows.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/metrics"
 )
 
 // refusals counts what was refused before it was known who asks, and says it in
@@ -14,6 +15,7 @@ import (
 type refusals struct {
 	log   *slog.Logger
 	clock clock.Clock
+	calls *metrics.Calls
 
 	mu     sync.Mutex
 	counts map[string]int
@@ -26,6 +28,7 @@ func (r *refusals) count(code string) {
 	if code == "" {
 		code = "InternalFailure"
 	}
+	r.calls.Refused(code)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.counts == nil {

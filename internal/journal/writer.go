@@ -349,3 +349,10 @@ func (w *Writer) CheckpointDue() (at time.Time, unsigned bool) {
 	}
 	return w.unsigned.Add(CheckpointInterval), true
 }
+
+// Last returns the number of the newest frame that was made; 0 if there is none.
+func (w *Writer) Last() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.seq
+}

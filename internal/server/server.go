@@ -32,6 +32,7 @@ import (
 	"github.com/strongroom/strongroom/internal/journal/index"
 	"github.com/strongroom/strongroom/internal/keyring/software"
 	"github.com/strongroom/strongroom/internal/keyring/xks"
+	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/oidc"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
@@ -86,6 +87,10 @@ type Config struct {
 	// AcceptChangedRecords starts on records that were changed, removed or put back
 	// behind Strongroom's back, as they are.
 	AcceptChangedRecords bool
+	// Metrics is where metrics and profiles are shown; empty for nowhere. It speaks TLS
+	// if MetricsTLSCert is set. Whoever asks shows the token in the data folder or, if
+	// MetricsClientCA is set, a certificate of its authorities.
+	Metrics, MetricsTLSCert, MetricsTLSKey, MetricsClientCA string
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -113,12 +118,18 @@ type Server struct {
 	xks      *xksproxy.Service
 	xksTo    *xks.Client
 	xksFront *xksFront
+	figures  *metrics.Registry
+	metrics  *metricsFront
+	disk     *disk
 	clock    *clock.Shifted
 	front    *front.Server
 	admin    *admin.Server
 	listener net.Listener
 
 	root rootWatch
+
+	certificates certificates
+	reload       chan struct{}
 
 	// changes are made to accounts and to the seal one at a time: two rotations would
 	// write one file.
@@ -141,7 +152,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, listener: listener, clock: clock.System(), stopped: make(chan struct{})}
+	s := &Server{cfg: cfg, listener: listener, clock: clock.System(), figures: metrics.New(), reload: make(chan struct{}, 1), stopped: make(chan struct{})}
+	s.disk = &disk{clock: machineClock, log: cfg.Log, probe: probeFolder(cfg.DataDir)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, listener.Close(), s.close())
 	}
@@ -288,7 +300,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.xksTo, err = s.cfg.xksClient(ring); err != nil {
+	if s.xksTo, err = s.cfg.xksClient(ring, s.figures.Proxies); err != nil {
 		return nil, err
 	}
 	s.cloudhsm = cloudhsm.New(cloudhsm.Config{
@@ -325,8 +337,9 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Clock:         s.clock,
 		Rand:          s.cfg.rand(),
 		Log:           s.cfg.Log,
-		Ready:         s.store.Ready,
+		Ready:         s.ready,
 		Warnings:      s.warnings,
+		Calls:         s.figures.Calls,
 	}
 	if limits.Throttle() {
 		cfg.Throttle = s.kms.Throttle
@@ -352,7 +365,7 @@ var machineClock clock.Clock = clock.System()
 func (s *Server) serve(gate *gateway.Gateway) error {
 	var tlsConfig *tls.Config
 	if s.cfg.TLSCert != "" {
-		certificate, err := front.LoadCertificate(s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.Log)
+		certificate, err := s.certificate("main", s.cfg.TLSCert, s.cfg.TLSKey)
 		if err != nil {
 			return problem("the TLS certificate cannot be used", "Check --tls-cert and --tls-key: PEM files that belong together and that this user can read.", err)
 		}
@@ -363,13 +376,17 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	if err != nil {
 		return err
 	}
+	s.figures.Collect(s.collectFigures)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if err := s.serveXKS(); err != nil {
 		return err
 	}
-	if s.admin, err = s.listenAdmin(); err != nil {
+	if err := s.serveMetrics(); err != nil {
 		return errors.Join(err, s.xksFront.shutdown(background))
+	}
+	if s.admin, err = s.listenAdmin(); err != nil {
+		return errors.Join(err, s.xksFront.shutdown(background), s.metrics.shutdown(background))
 	}
 	if err := s.store.Ready(background); err != nil {
 		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)
@@ -384,6 +401,8 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.background.Go(func() { s.watchRoot(background, rootCheck) })
 	s.warnOfLoneRoot()
 	s.background.Go(func() { s.records.Run(background, machineClock) })
+	s.background.Go(func() { s.disk.Run(background) })
+	s.background.Go(func() { s.followCertificates(background) })
 	go func() {
 		if err := s.front.Serve(s.listener); err != nil {
 			s.cfg.Log.Error("the server stopped serving", "error", err)
@@ -469,7 +488,7 @@ func (s *Server) Wait() error {
 // what is still under way is cut off; what was acknowledged is durable all the
 // same.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := errors.Join(s.front.Shutdown(ctx), s.xksFront.shutdown(ctx))
+	err := errors.Join(s.front.Shutdown(ctx), s.xksFront.shutdown(ctx), s.metrics.shutdown(ctx))
 	if adminErr := s.admin.Shutdown(ctx); err == nil {
 		err = adminErr
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +37,7 @@ func refuse(setting, advice, format string, args ...any) error {
 // Validate checks what can be checked without making, changing or listening on
 // anything; it reads the files of certificates and keys. Its error is a [*SettingError].
 func (c Config) Validate() error {
-	for _, check := range []func() error{c.checkNames, c.checkKinds, c.checkTLS, c.checkListen, c.checkShip, c.checkRetention, c.checkAttestation, c.checkXKS} {
+	for _, check := range []func() error{c.checkNames, c.checkKinds, c.checkTLS, c.checkListen, c.checkShip, c.checkRetention, c.checkAttestation, c.checkXKS, c.checkMetrics} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -85,28 +84,7 @@ func (c Config) checkKinds() error {
 }
 
 func (c Config) checkTLS() error {
-	switch {
-	case c.TLSCert == "" && c.TLSKey == "":
-		return nil
-	case c.TLSKey == "":
-		return refuse("tls-key", "", "the certificate's private key is missing: --tls-cert and --tls-key go together")
-	case c.TLSCert == "":
-		return refuse("tls-cert", "", "the key's certificate is missing: --tls-cert and --tls-key go together")
-	}
-	cert, err := readSetting("tls-cert", c.TLSCert)
-	if err != nil {
-		return err
-	}
-	key, err := readSetting("tls-key", c.TLSKey)
-	if err != nil {
-		return err
-	}
-	defer clear(key)
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		return refuse("tls-cert", "both files are PEM, the certificate first in its chain and the key without a passphrase",
-			"%s and %s are not a certificate and its key: %v", c.TLSCert, c.TLSKey, err)
-	}
-	return nil
+	return checkPair("tls-cert", c.TLSCert, "tls-key", c.TLSKey)
 }
 
 func readSetting(setting, path string) ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/strongroom/strongroom/internal/front"
 	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/keyring/xks"
+	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/service/xksproxy"
 	"github.com/strongroom/strongroom/internal/xksapi"
@@ -73,9 +74,13 @@ func checkPair(certSetting, certFile, keySetting, keyFile string) error {
 		return err
 	}
 	defer clear(key)
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
 		return refuse(certSetting, "both files are PEM, the certificate first in its chain and the key without a passphrase",
 			"%s and %s are not a certificate and its key: %v", certFile, keyFile, err)
+	}
+	if err := front.CheckCertificate(pair.Leaf); err != nil {
+		return refuse(certSetting, "have one made with an ECDSA key or at least RSA-2048, and SHA-256", "the certificate in %s is too weak: %v", certFile, err)
 	}
 	return nil
 }
@@ -111,12 +116,12 @@ func (c Config) xksRoutes() (map[string]string, error) {
 }
 
 // xksClient is what uses the proxies of external key stores.
-func (c Config) xksClient(inner keyring.Layered) (*xks.Client, error) {
+func (c Config) xksClient(inner keyring.Layered, requests *metrics.Proxies) (*xks.Client, error) {
 	routes, err := c.xksRoutes()
 	if err != nil {
 		return nil, err
 	}
-	cfg := xks.Config{Inner: inner, Clock: machineClock, Routes: routes}
+	cfg := xks.Config{Inner: inner, Clock: machineClock, Routes: routes, Requests: requests}
 	if c.XKSCA != "" {
 		roots, err := x509.SystemCertPool()
 		if err != nil {
@@ -201,7 +206,7 @@ func (s *Server) XKSAddr() net.Addr {
 // whoever has no certificate of it, or one with another name (specification,
 // "Authentication").
 func (s *Server) xksTLS() (*tls.Config, error) {
-	certificate, err := front.LoadCertificate(s.cfg.XKSTLSCert, s.cfg.XKSTLSKey, s.cfg.Log)
+	certificate, err := s.certificate("xks", s.cfg.XKSTLSCert, s.cfg.XKSTLSKey)
 	if err != nil {
 		return nil, problem("the TLS certificate for external key stores cannot be used", "Check --xks-tls-cert and --xks-tls-key.", err)
 	}

@@ -239,3 +239,38 @@ func (s *Service) Needed(ctx context.Context) (uint64, error) {
 func (s *Service) remember(ctx context.Context, sink *Sink, p position) error {
 	return s.Store.Update(ctx, func(tx *store.Tx) error { return positions.Put(tx, store.Deployment, sink.name, p) })
 }
+
+// Progress is how far a sink has come.
+type Progress struct {
+	// Name is the sink's, as it was configured.
+	Name string
+	// Failing says that it cannot be written to at the moment.
+	Failing bool
+	// Next is the number of the journal's frame that it goes on with; 0 before it has
+	// begun.
+	Next uint64
+}
+
+// Progress returns how far all sinks have come.
+func (s *Service) Progress(ctx context.Context) ([]Progress, error) {
+	all := make([]Progress, len(s.Sinks))
+	err := s.Store.View(ctx, func(r store.Reader) error {
+		for i, sink := range s.Sinks {
+			p, err := positions.Get(r, store.Deployment, sink.name)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			all[i] = Progress{Name: sink.name, Next: p.Seq}
+			if p.Index > 0 { // some of the frame, and mostly all of it, was shipped
+				all[i].Next++
+			}
+		}
+		return nil
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range all {
+		_, all[i].Failing = s.failing[all[i].Name]
+	}
+	return all, err
+}

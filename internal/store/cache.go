@@ -61,6 +61,18 @@ func NewCache[T, V any](s *Store, collection *Collection[T], limit int, build fu
 // Close stops following the store.
 func (c *Cache[T, V]) Close() { c.stop() }
 
+// Len returns how many entries are held.
+func (c *Cache[T, V]) Len() int {
+	n := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 func (c *Cache[T, V]) shard(key cacheKey) *cacheShard[V] {
 	return &c.shards[maphash.Comparable(c.seed, key)%cacheShards]
 }

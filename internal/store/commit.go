@@ -97,11 +97,15 @@ func (s *Store) commit(group []*request) bool {
 		frame = frame || req.frame || len(req.records) > 0
 	}
 	if len(batch.Writes) > 0 || frame {
+		ended := s.observed(group, len(records))
 		if err := s.backend.Prepare(ctx, base); err != nil {
+			ended(err)
 			s.refuse(ctx, group, err)
 			return true
 		}
-		if err := s.write(ctx, &batch, frame, records); err != nil {
+		err := s.write(ctx, &batch, frame, records)
+		ended(err)
+		if err != nil {
 			s.fail(group, err)
 			return false
 		}
@@ -123,6 +127,22 @@ func (s *Store) commit(group []*request) bool {
 	}
 	s.answer(group, nil)
 	return true
+}
+
+// observed tells the observer that a commit begins, and returns what tells it that the
+// commit has ended.
+func (s *Store) observed(group []*request, records int) (ended func(error)) {
+	if s.observe == nil {
+		return func(error) {}
+	}
+	s.observe.CommitBegins()
+	return func(err error) {
+		bytes := 0
+		for _, req := range group {
+			bytes += req.bytes
+		}
+		s.observe.CommitEnds(len(group), records, bytes, err)
+	}
 }
 
 func (s *Store) write(ctx context.Context, batch *Batch, frame bool, records [][]byte) error {

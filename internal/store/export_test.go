@@ -1,8 +1,5 @@
 package store
 
-// Waiting returns how many calls are between their start and their answer.
-func (s *Store) Waiting() int { return len(s.waiting) }
-
 // Queued returns how many calls wait behind the commit that is under way.
 func (s *Store) Queued() int {
 	s.mu.Lock()

@@ -97,6 +97,20 @@ type Config struct {
 	// Waiting is how many calls may wait for a commit at once; more wait for one
 	// of these to end. If 0, 4096.
 	Waiting int
+
+	// Observer is told of commits; if nil, nobody is.
+	Observer Observer
+}
+
+// Observer is told when a commit begins, before the backend is asked for anything,
+// and when it has ended. It is called by the committer, in turn, and must return at
+// once.
+type Observer interface {
+	CommitBegins()
+	// CommitEnds tells how many calls the commit was for, how many audit records it
+	// held and how many bytes of both records and changes; err is why it was
+	// refused or failed.
+	CommitEnds(calls, records, bytes int, err error)
 }
 
 // Store is a set of sealed records. All methods are safe for concurrent use.
@@ -105,6 +119,7 @@ type Store struct {
 	sealer  Sealer
 	journal Journal
 	fatal   func(error)
+	observe Observer // may be nil
 
 	turn     chan struct{} // held while an Update's function runs
 	waiting  chan struct{} // one for each call between its start and its answer
@@ -155,6 +170,7 @@ func New(cfg Config) (*Store, error) {
 		sealer:  cfg.Sealer,
 		journal: cfg.Journal,
 		fatal:   cfg.Fatal,
+		observe: cfg.Observer,
 		turn:    make(chan struct{}, 1),
 		waiting: make(chan struct{}, cfg.Waiting),
 		wake:    make(chan struct{}, 1),
@@ -232,6 +248,10 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	return s.backend.Ready(ctx)
 }
+
+// Waiting returns how many calls are between their start and their answer, and how
+// many there may be.
+func (s *Store) Waiting() (calls, most int) { return len(s.waiting), cap(s.waiting) }
 
 // Epoch returns the epoch of the last durable state.
 func (s *Store) Epoch() uint64 { return s.epoch.Load() }

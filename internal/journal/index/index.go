@@ -269,6 +269,13 @@ func (ix *Index) Run(ctx context.Context, clock clock.Clock) {
 	}
 }
 
+// TakenIn returns the number of the newest frame that is in the index; 0 if none is.
+func (ix *Index) TakenIn() uint64 {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.next - 1
+}
+
 // Size says what the index takes.
 type Size struct {
 	// Records are those in segments, Bytes what their files take on disk.

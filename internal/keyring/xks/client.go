@@ -18,6 +18,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/xksapi"
 )
 
@@ -60,6 +61,8 @@ type Config struct {
 	// Dial connects to host:port; public says that it must be at a public address.
 	// If nil, the machine's network does.
 	Dial func(ctx context.Context, address string, public bool) (net.Conn, error)
+	// Requests counts what proxies are asked; if nil, nothing does.
+	Requests *metrics.Proxies
 }
 
 // Client asks proxies. It is safe for concurrent use.
@@ -182,9 +185,25 @@ func (c *Client) bounded(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// post sends a signed request and returns the body of its answer, or why there is
-// none.
+// post is send, counted.
 func (c *Client) post(ctx context.Context, at *Endpoint, path string, body []byte) ([]byte, error) {
+	begun := metrics.Start()
+	answer, err := c.send(ctx, at, path, body)
+	var refused *xksapi.Error
+	switch {
+	case err == nil:
+		c.cfg.Requests.Ended(begun, metrics.Succeeded)
+	case errors.As(err, &refused):
+		c.cfg.Requests.Ended(begun, metrics.Refused)
+	default:
+		c.cfg.Requests.Ended(begun, metrics.Failed)
+	}
+	return answer, err
+}
+
+// send sends a signed request and returns the body of its answer, or why there is
+// none.
+func (c *Client) send(ctx context.Context, at *Endpoint, path string, body []byte) ([]byte, error) {
 	transport, err := c.transport(at)
 	if err != nil {
 		return nil, err
