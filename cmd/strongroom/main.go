@@ -50,6 +50,7 @@ func ofProcess() *app {
 			signal.Notify(c, syscall.SIGHUP)
 			return c
 		},
+		lockMemory: lockMemory,
 		start: func(ctx context.Context, cfg server.Config) (running, error) {
 			s, err := server.Start(ctx, cfg)
 			if err != nil {
@@ -96,6 +97,8 @@ type app struct {
 	// signals starts to deliver SIGINT and SIGTERM, instead of their ending the
 	// process; hangups does so for SIGHUP.
 	signals, hangups func() <-chan os.Signal
+	// lockMemory keeps the memory of this process out of swap.
+	lockMemory func() error
 
 	start          func(context.Context, server.Config) (running, error)
 	openAudit      func(ctx context.Context, in server.Folder) (offlineAudit, error)

@@ -231,7 +231,9 @@ func newSession() *session {
 		now:     func() time.Time { return time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC) },
 		signals: func() <-chan os.Signal { return s.sent },
 		hangups: func() <-chan os.Signal { return s.hungUp },
-		start:   startFake, openAudit: openFakeTrail, verifyExport: verifyFakeExport,
+
+		lockMemory: func() error { return nil },
+		start:      startFake, openAudit: openFakeTrail, verifyExport: verifyFakeExport,
 		openOperator: openFakeOperator,
 	}
 	return s

@@ -105,6 +105,9 @@ func (c *serveCmd) Run(a *app) error {
 	if err := cfg.Validate(); err != nil {
 		return a.origins.explain(err)
 	}
+	if err := a.lockMemory(); err != nil {
+		log.Info("memory is not locked: keys in use could reach the swap, if there is any", "reason", err)
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -115,6 +118,9 @@ func (c *serveCmd) Run(a *app) error {
 	}
 	if err := c.announce(a, s, log); err != nil {
 		return errors.Join(err, shutDown(s, signals))
+	}
+	if err := notify(a.env, "READY=1\nSTATUS=serving on "+s.URL()); err != nil {
+		log.Warn("the service manager cannot be told that the server is ready", "error", err)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Wait() }()
@@ -132,6 +138,9 @@ func (c *serveCmd) Run(a *app) error {
 			log.Info("stopping", "signal", signal.String())
 			serving = false
 		}
+	}
+	if err := notify(a.env, "STOPPING=1"); err != nil {
+		log.Warn("the service manager cannot be told that the server stops", "error", err)
 	}
 	if err := shutDown(s, signals); err != nil {
 		return err
