@@ -78,30 +78,29 @@ var errWrongCodes = api.InvalidAuthenticationCodeException("Authentication code 
 // set takes two codes, one shown right after the other, for what a device shows now.
 // Neither is taken again.
 func (s *Service) set(call *authz.Call, d *mfaRecord, code1, code2 string) error {
-	id := call.Principal.Account + "/" + d.ID
-	if !s.guesses.open(id, call.Time) {
+	account := call.Principal.Account
+	if !s.guesses.take(account, d.ID, call.Time) {
 		return errWrongCodes
 	}
 	at := totp.Step(call.Time)
 	for first := max(at-setDrift, d.Last+1); first <= at+setDrift; first++ {
-		_, one, err := s.match(call.Principal.Account, d, code1, first, first)
+		_, one, err := s.match(account, d, code1, first, first)
 		if err != nil {
 			return err
 		}
 		if !one {
 			continue
 		}
-		_, two, err := s.match(call.Principal.Account, d, code2, first+1, first+1)
+		_, two, err := s.match(account, d, code2, first+1, first+1)
 		if err != nil {
 			return err
 		}
 		if two {
-			s.guesses.judge(id, true, call.Time)
+			s.guesses.right(account, d.ID)
 			d.Drift, d.Last = first+1-at, first+1
 			return nil
 		}
 	}
-	s.guesses.judge(id, false, call.Time)
 	return errWrongCodes
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	api "github.com/strongroom/strongroom/api/iam"
@@ -123,51 +122,6 @@ func (s *Service) match(account string, d *mfaRecord, code string, first, last i
 	return step, ok, nil
 }
 
-// guesses slows down whoever guesses codes. It lives in memory: a restart forgives,
-// but nobody restarts the server by guessing.
-type guesses struct {
-	mu     sync.Mutex
-	wrong  map[string]int
-	closed map[string]time.Time
-}
-
-const (
-	// freeGuesses may be wrong in a row before a device takes no code for a while:
-	// half a minute, and twice as long each time, up to an hour.
-	freeGuesses = 5
-	firstPause  = 30 * time.Second
-	longPause   = time.Hour
-	// maxGuessed bounds how many devices are remembered.
-	maxGuessed = 10_000
-)
-
-// open reports whether a device takes codes.
-func (g *guesses) open(device string, now time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !now.Before(g.closed[device])
-}
-
-// judge notes a right or a wrong code.
-func (g *guesses) judge(device string, right bool, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if right || g.wrong == nil || len(g.wrong) >= maxGuessed {
-		if g.wrong == nil || len(g.wrong) >= maxGuessed {
-			g.wrong, g.closed = map[string]int{}, map[string]time.Time{}
-		}
-		delete(g.wrong, device)
-		delete(g.closed, device)
-		if right {
-			return
-		}
-	}
-	g.wrong[device]++
-	if n := g.wrong[device] - freeGuesses; n >= 0 {
-		g.closed[device] = now.Add(min(firstPause<<min(n, 10), longPause))
-	}
-}
-
 // VerifyCode checks the one-time code that a call of a user brings with the serial
 // number of a device. It returns what spends the code, inside the commit of the
 // call's effect; a code that was spent is no code. ok is false for a code that
@@ -187,8 +141,7 @@ func (s *Service) VerifyCode(ctx context.Context, call *authz.Call, serial, code
 	if err != nil {
 		return nil, false, err
 	}
-	id := account + "/" + device.Value.ID
-	if !s.guesses.open(id, call.Time) {
+	if !s.guesses.take(account, device.Value.ID, call.Time) {
 		return nil, false, nil
 	}
 	at := totp.Step(call.Time) + device.Value.Drift
@@ -196,7 +149,9 @@ func (s *Service) VerifyCode(ctx context.Context, call *authz.Call, serial, code
 	if err != nil {
 		return nil, false, err
 	}
-	s.guesses.judge(id, right, call.Time)
+	if right {
+		s.guesses.right(account, device.Value.ID)
+	}
 	return func(tx *store.Tx) (bool, error) {
 		now, err := mfaRecords.GetItem(tx, scopeOf(account), device.ID)
 		if isNotFound(err) || err == nil && (now.Value.ID != device.Value.ID || now.Value.User != user || now.Value.Last >= step) {
