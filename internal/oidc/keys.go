@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -140,35 +141,49 @@ func (v *Verifier) keys(ctx context.Context, issuer *Issuer, token *Token) (*key
 	if set := known(); set != nil {
 		return set, nil
 	}
+	forPlace, cancel := context.WithTimeout(ctx, placeTime)
+	defer cancel()
+	forOther, cancel := context.WithTimeout(ctx, otherTime)
+	defer cancel()
 	select {
 	case e.lock <- struct{}{}:
 		defer func() { <-e.lock }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-forOther.Done():
+		return nil, fmt.Errorf("%w: it is being asked, and takes too long", ErrUnreachable)
 	}
 	if set := known(); set != nil {
 		return set, nil // fetched while we waited
 	}
 	now := v.cfg.Clock.Now()
+	var busy error
 	if since := now.Sub(e.tried); e.tried.IsZero() || since < 0 || since >= retryAfter {
-		if err := v.ask(ctx, issuer, e, now); err != nil {
-			return nil, err
-		}
+		busy = v.ask(forPlace, issuer, e, now)
 	}
 	if set := e.set.Load(); set != nil && set.youngerThan(staleFor, now) {
 		return set, nil
 	}
+	if busy != nil {
+		return nil, busy
+	}
 	return nil, e.err
 }
 
+// The times that a call waits are such that it learns what it waited for before its own
+// time is over: for a place among those who ask, so that a fetch fits in behind it; and
+// for another call that asks the same issuer.
+const (
+	placeTime = 1500 * time.Millisecond
+	otherTime = 4 * time.Second
+)
+
 // ask fetches the issuer's keys and remembers them, or why they cannot be had. Its
-// own error is the context's alone.
+// own error is that of a place which does not come free while ctx lasts.
 func (v *Verifier) ask(ctx context.Context, issuer *Issuer, e *entry, now time.Time) error {
 	select {
 	case v.fetches <- struct{}{}:
 		defer func() { <-v.fetches }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: too many others are being asked", ErrUnreachable)
 	}
 	// Whoever asks first asks for all: the answer is not thrown away with a caller
 	// that goes.

@@ -118,7 +118,8 @@ func New(cfg Config) *Verifier {
 }
 
 // Verify verifies a token of the issuer and returns its claims. The error wraps one
-// of the reasons above, or is the context's.
+// of the reasons above; that is ErrUnreachable, too, when ctx ends before the issuer
+// could be asked.
 func (v *Verifier) Verify(ctx context.Context, issuer *Issuer, token *Token) (*Claims, error) {
 	if token.Issuer != issuer.URL {
 		return nil, ErrKey

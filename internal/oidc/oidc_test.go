@@ -326,6 +326,53 @@ func TestMisbehavingIssuers(t *testing.T) {
 	}
 }
 
+// TestBusyIssuers: whoever finds no place to ask an issuer, or waits for another who
+// asks it, learns that the issuer cannot be reached, and not that anything of ours
+// failed.
+func TestBusyIssuers(t *testing.T) {
+	f := start(t)
+	const places = 8
+	let, asked := make(chan struct{}), make(chan struct{}, places)
+	var done sync.WaitGroup
+	var slow *fixture
+	for range places {
+		slow = &fixture{Issuer: oidctest.Start(t), t: t, verifier: f.verifier}
+		slow.registered = &oidc.Issuer{ARN: "arn", URL: slow.URL, ClientIDs: []string{"app"}, Thumbprints: []string{slow.Thumbprint}}
+		slow.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == oidctest.Discovery {
+				asked <- struct{}{}
+				<-let
+			}
+			return false
+		})
+		one := slow
+		done.Go(func() {
+			if _, err := one.verify(one.Token(one.with(nil))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range places {
+		<-asked
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, who := range map[string]*fixture{"another issuer": f, "an issuer that is being asked": slow} {
+		token, err := oidc.Parse(who.Token(who.with(nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.verifier.Verify(ctx, who.registered, token); !errors.Is(err, oidc.ErrUnreachable) || errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	close(let)
+	done.Wait()
+	if _, err := f.verify(f.Token(f.with(nil))); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTrust: the roots or a registered thumbprint vouch for an issuer, and nothing
 // else does.
 func TestTrust(t *testing.T) {
