@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/iam"
 	"github.com/strongroom/strongroom/internal/authz"
@@ -17,6 +18,10 @@ import (
 // lists: policies of many statements, asked about many actions, would else make an
 // answer of any size.
 const maxFound = 10_000
+
+// simulatedFor bounds the work on one page: a call must be answered within five
+// seconds.
+const simulatedFor = 2 * time.Second
 
 // The kinds of policy as simulations name them.
 const (
@@ -76,7 +81,9 @@ func (s *Service) SimulateCustomPolicy(ctx context.Context, call *authz.Call, in
 	if err := s.simulatedCaller(ctx, call, sim, in.CallerArn, in.ResourceOwner); err != nil {
 		return nil, err
 	}
-	results, truncated, marker, err := sim.run(call, in.Marker, in.MaxItems)
+	within, cancel := context.WithTimeout(ctx, simulatedFor)
+	defer cancel()
+	results, truncated, marker, err := sim.run(within, call, in.Marker, in.MaxItems)
 	return &api.SimulateCustomPolicyOutput{EvaluationResults: results, IsTruncated: truncated, Marker: marker}, err
 }
 
@@ -93,7 +100,9 @@ func (s *Service) SimulatePrincipalPolicy(ctx context.Context, call *authz.Call,
 	if err := s.simulatedCaller(ctx, call, sim, in.CallerArn, in.ResourceOwner); err != nil {
 		return nil, err
 	}
-	results, truncated, marker, err := sim.run(call, in.Marker, in.MaxItems)
+	within, cancel := context.WithTimeout(ctx, simulatedFor)
+	defer cancel()
+	results, truncated, marker, err := sim.run(within, call, in.Marker, in.MaxItems)
 	return &api.SimulatePrincipalPolicyOutput{EvaluationResults: results, IsTruncated: truncated, Marker: marker}, err
 }
 

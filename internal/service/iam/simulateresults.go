@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,9 @@ import (
 	"github.com/strongroom/strongroom/internal/policy"
 )
 
-// run answers a page of the simulation: each action on each resource.
-func (s *simulation) run(call *authz.Call, marker string, maxItems *int32) (results []api.EvaluationResult, truncated bool, next string, err error) {
+// run answers a page of the simulation: each action on each resource. When ctx ends
+// the page does, behind one result at least.
+func (s *simulation) run(ctx context.Context, call *authz.Call, marker string, maxItems *int32) (results []api.EvaluationResult, truncated bool, next string, err error) {
 	p, err := newPage(call, marker, maxItems)
 	if err != nil {
 		return nil, false, "", err
@@ -29,7 +31,7 @@ func (s *simulation) run(call *authz.Call, marker string, maxItems *int32) (resu
 	results = []api.EvaluationResult{}
 	found := 0
 	for i := first; i < len(s.actions)*len(resources); i++ {
-		if len(results) == p.limit || found > maxFound {
+		if len(results) == p.limit || found > maxFound || len(results) > 0 && ctx.Err() != nil {
 			return results, true, p.marker(strconv.Itoa(i)), nil
 		}
 		result, err := s.judge(s.actions[i/len(resources)], resources[i%len(resources)])
