@@ -16,7 +16,7 @@ type settingsRecord struct {
 	Passwords *passwordPolicy `json:"passwords,omitempty"`
 }
 
-// passwordPolicy is kept and shown. There are no passwords yet that it could bind.
+// passwordPolicy binds the passwords of users.
 type passwordPolicy struct {
 	MinimumLength   int32  `json:"minimumLength"`
 	Symbols         bool   `json:"symbols"`

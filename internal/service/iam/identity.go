@@ -88,13 +88,17 @@ func (s *Service) lookup(ctx context.Context, call *authz.Call, k kind, name str
 // authorize asks for an action, the call's own if empty, on something of the
 // caller's account.
 func (s *Service) authorize(ctx context.Context, call *authz.Call, action, resource string, c policy.Context) error {
+	return authorizeAccess(ctx, call, authz.Access{Action: action, Resource: resource, Context: c})
+}
+
+func authorizeAccess(ctx context.Context, call *authz.Call, access authz.Access) error {
 	// Credentials of GetFederationToken never reach IAM, those of GetSessionToken only
 	// with MFA (STS API Reference).
 	if call.Principal.Session != nil && call.Principal.Type != policy.AssumedRole &&
 		(call.Principal.Type == policy.FederatedUser || call.Principal.MFA.IsZero()) {
 		return awserr.New("UnrecognizedClientException", "The security token included in the request is invalid")
 	}
-	return call.Authorize(ctx, authz.Access{Action: action, Resource: resource, Context: c})
+	return call.Authorize(ctx, access)
 }
 
 // identityChange is an operation on one existing identity.

@@ -39,6 +39,12 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, accessJobRecords, in, func(accessJobRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, loginProfileRecords, in, func(loginProfileRecord) bool { return true })
+		}
+		if err == nil {
+			err = clearRecords(ctx, s.Store, credentialReportRecords, in, func(credentialReportRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accountAliasRecords, in, func(accountAliasRecord) bool { return true })
 		}
 		if err == nil {

@@ -94,8 +94,25 @@ func (s *Service) GetUser(ctx context.Context, call *authz.Call, in *api.GetUser
 	if err != nil {
 		return nil, err
 	}
-	user := i.user()
-	return &api.GetUserOutput{User: user}, nil
+	shown := []api.User{*i.user()}
+	if err := s.addPasswordUse(ctx, call, shown); err != nil {
+		return nil, err
+	}
+	return &api.GetUserOutput{User: &shown[0]}, nil
+}
+
+// addPasswordUse tells of users when they last signed in with a password.
+func (s *Service) addPasswordUse(ctx context.Context, call *authz.Call, users []api.User) error {
+	return s.Store.View(ctx, func(r store.Reader) error {
+		for i := range users {
+			profile, err := loginProfileRecords.Get(r, scopeOf(call.Principal.Account), users[i].UserId)
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			users[i].PasswordLastUsed = timeOrNil(profile.Used)
+		}
+		return nil
+	})
 }
 
 // ListUsers lists the account's users by name. Tags and boundaries are not part
@@ -111,7 +128,7 @@ func (s *Service) ListUsers(ctx context.Context, call *authz.Call, in *api.ListU
 		user.Tags, user.PermissionsBoundary = nil, nil
 		out.Users = append(out.Users, *user)
 	}
-	return out, nil
+	return out, s.addPasswordUse(ctx, call, out.Users)
 }
 
 // listed asks for permission to list and returns a page.
@@ -164,6 +181,13 @@ func (s *Service) DeleteUser(ctx context.Context, call *authz.Call, in *api.Dele
 	return changeIdentity(ctx, s, call, identityChange[*api.DeleteUserOutput]{
 		kind: userKind, name: in.UserName, delete: true,
 		edit: edited[api.DeleteUserOutput](func(tx *store.Tx, i *identity) error {
+			_, err := profileOf(tx, call.Principal.Account, i)
+			if err == nil {
+				return api.DeleteConflictException("Cannot delete entity, must delete login profile first.")
+			}
+			if awserr.Code(err) != noSuchEntity {
+				return err
+			}
 			devices, err := devicesOf(tx, call.Principal.Account, i.ID)
 			if err != nil {
 				return err
