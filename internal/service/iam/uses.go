@@ -37,6 +37,7 @@ const trackedFor = 400 * 24 * time.Hour
 // served are the services that principals use here, by their namespaces, with the
 // names that AWS's service authorization reference has.
 var served = []struct{ namespace, name string }{
+	{"cloudhsm", "AWS CloudHSM"},
 	{"cloudtrail", "AWS CloudTrail"},
 	{"iam", "AWS Identity and Access Management"},
 	{"kms", "AWS Key Management Service"},
