@@ -18,7 +18,10 @@ var attachQuotas = map[kind]string{userKind: "PoliciesPerUser", groupKind: "Poli
 
 // attachable refuses ARNs that are no managed policy of the account or of AWS.
 func (s *Service) attachable(r store.Reader, account, arn string) error {
-	if s.awsManaged(arn) != nil {
+	if p := s.awsManaged(arn); p != nil {
+		if strings.HasPrefix(p.Path, linkedPath) {
+			return api.PolicyNotAttachableException("Cannot attach a Service Role Policy to a Customer Role.")
+		}
 		return nil
 	}
 	_, err := s.findPolicy(r, account, arn)

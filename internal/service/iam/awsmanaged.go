@@ -12,6 +12,7 @@ type awsPolicy struct {
 // Reference). Times are to the minute, as that reference gives them.
 var awsPolicies = []struct {
 	name, description string
+	path              string // "/" if empty
 	version           int
 	created, updated  time.Time
 	document          string
@@ -44,19 +45,40 @@ var awsPolicies = []struct {
 			`"iam:Generate*","iam:Get*","iam:List*","iam:Simulate*","kms:Describe*","kms:Get*","kms:List*",` +
 			`"sts:GetAccessKeyInfo","sts:GetCallerIdentity","sts:GetSessionToken"],"Resource":"*"}]}`,
 	},
+	{
+		name:        "AWSKeyManagementServiceCustomKeyStoresServiceRolePolicy",
+		path:        linkedPath,
+		description: "Enables access to AWS services and resources required for AWS KMS custom key stores",
+		version:     2,
+		created:     time.Date(2018, 11, 14, 20, 10, 0, 0, time.UTC),
+		updated:     time.Date(2023, 11, 10, 19, 3, 0, 0, time.UTC),
+		document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["cloudhsm:Describe*","ec2:CreateNetworkInterface",` +
+			`"ec2:AuthorizeSecurityGroupIngress","ec2:CreateSecurityGroup","ec2:DescribeSecurityGroups","ec2:RevokeSecurityGroupEgress",` +
+			`"ec2:DeleteSecurityGroup","ec2:DescribeVpcs","ec2:DescribeNetworkAcls","ec2:DescribeNetworkInterfaces"],"Resource":"*"}]}`,
+	},
+	{
+		name:        "AWSKeyManagementServiceMultiRegionKeysServiceRolePolicy",
+		path:        linkedPath,
+		description: "Enables AWS KMS to synchronize the shared properties of multi-Region keys.",
+		version:     2,
+		created:     time.Date(2021, 6, 16, 15, 37, 0, 0, time.UTC),
+		updated:     time.Date(2024, 11, 13, 22, 53, 0, 0, time.UTC),
+		document:    `{"Version":"2012-10-17","Statement":[{"Sid":"KMSSynchronizeMultiRegionKey","Effect":"Allow","Action":["kms:SynchronizeMultiRegionKey"],"Resource":"*"}]}`,
+	},
 }
 
 // compileAWS returns AWS's policies by their ARNs in a partition.
 func compileAWS(partition string) map[string]*awsPolicy {
 	all := map[string]*awsPolicy{}
 	for _, p := range awsPolicies {
-		arn := "arn:" + partition + ":iam::aws:policy/" + p.name
+		path := pathOr(p.path)
+		arn := "arn:" + partition + ":iam::aws:policy" + path + p.name
 		compiled, err := compile(arn, p.document)
 		if err != nil {
 			panic(err) // a mistake in the program
 		}
 		all[arn] = &awsPolicy{compiled: compiled, managed: managed{ARN: arn, aws: true, policyRecord: policyRecord{
-			Name: p.name, Path: "/", Description: p.description, Created: p.created, Updated: p.updated,
+			Name: p.name, Path: path, Description: p.description, Created: p.created, Updated: p.updated,
 			Versions: []policyVersion{{Number: p.version, Document: p.document, Created: p.updated}}, Default: p.version, Last: p.version,
 		}}}
 	}

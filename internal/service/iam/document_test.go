@@ -121,7 +121,7 @@ func TestMerge(t *testing.T) {
 func TestAWSPolicies(t *testing.T) {
 	all := compileAWS("aws-cn")
 	for _, p := range awsPolicies {
-		c := all["arn:aws-cn:iam::aws:policy/"+p.name]
+		c := all["arn:aws-cn:iam::aws:policy"+pathOr(p.path)+p.name]
 		if c == nil || c.compiled.identity == nil || c.compiled.boundary == nil || c.compiled.session == nil {
 			t.Errorf("%s is %+v", p.name, c)
 		}

@@ -180,7 +180,7 @@ func TestPages(t *testing.T) {
 		{"[Carl Eve alice bob dora]", "Key", []string{"ListUserTags", "UserName", "bob"}},
 		{"[Carl Eve alice bob dora]", "PolicyName", []string{"ListAttachedGroupPolicies", "GroupName", "all"}},
 		{"[alice bob Carl dora Eve]", "PolicyName", []string{"ListPolicies", "Scope", "Local"}},
-		{"[AdministratorAccess AWSKeyManagementServicePowerUser ReadOnlyAccess]", "PolicyName", []string{"ListPolicies", "Scope", "AWS"}},
+		{"[AdministratorAccess AWSKeyManagementServiceCustomKeyStoresServiceRolePolicy AWSKeyManagementServiceMultiRegionKeysServiceRolePolicy AWSKeyManagementServicePowerUser ReadOnlyAccess]", "PolicyName", []string{"ListPolicies", "Scope", "AWS"}},
 		{"[alice bob Carl dora Eve]", "PolicyName", []string{"ListPolicies", "OnlyAttached", "true"}},
 		{"[all]", "GroupName", []string{"ListGroupsForUser", "UserName", "Eve"}},
 		{"[all]", "GroupName", []string{"ListGroups"}},

@@ -76,7 +76,7 @@ func (s *Service) lookup(ctx context.Context, call *authz.Call, k kind, name str
 	if missing {
 		found = &identity{ARN: s.arn(call.Principal.Account, string(k), "/", name)}
 	}
-	if err := s.authorize(ctx, call, "", found.ARN, resourceTags(found.Tags).with(boundaryARN(found.Boundary)).with(more)); err != nil {
+	if err := s.authorize(ctx, call, "", found.ARN, resourceTags(found.Tags).with(boundaryARN(found.Boundary)).with(linkedName(found)).with(more)); err != nil {
 		return nil, err
 	}
 	if missing {
@@ -113,6 +113,8 @@ type identityChange[T any] struct {
 	edit func(tx *store.Tx, i *identity) (T, error)
 	// delete deletes the record instead of writing it.
 	delete bool
+	// linked lets the operation change service-linked roles too.
+	linked bool
 }
 
 // changeIdentity finds the identity, asks for permission and commits what edit
@@ -123,6 +125,11 @@ func changeIdentity[T any](ctx context.Context, s *Service, call *authz.Call, c 
 		before, err := s.lookup(ctx, call, c.kind, c.name, c.conditions)
 		if err != nil {
 			return none, err
+		}
+		if !c.linked {
+			if err := protected(before); err != nil {
+				return none, err
+			}
 		}
 		if c.check != nil {
 			if err := c.check(before); err != nil {

@@ -223,6 +223,9 @@ func (s *Service) AddRoleToInstanceProfile(ctx context.Context, call *authz.Call
 	if err := s.Store.View(ctx, find); err != nil {
 		return nil, err
 	}
+	if err := protected(role); err != nil {
+		return nil, err
+	}
 	if err := s.authorize(ctx, call, "iam:PassRole", role.ARN, resourceTags(role.Tags).with(passedToEC2)); err != nil {
 		return nil, err
 	}

@@ -240,7 +240,10 @@ func (s *Service) DeleteOpenIDConnectProvider(ctx context.Context, call *authz.C
 }
 
 // noSuchEntity is the code of what is not there.
-var noSuchEntity = api.NoSuchEntityException("").Code
+var (
+	noSuchEntity = api.NoSuchEntityException("").Code
+	entityExists = api.EntityAlreadyExistsException("").Code
+)
 
 // AddClientIDToOpenIDConnectProvider accepts the tokens of one more audience.
 func (s *Service) AddClientIDToOpenIDConnectProvider(ctx context.Context, call *authz.Call, in *api.AddClientIDToOpenIDConnectProviderInput) (*api.AddClientIDToOpenIDConnectProviderOutput, error) {

@@ -48,6 +48,9 @@ type roleRecord struct {
 	// TrustIDs has the unique ids of the users and roles that Trust names by ARN,
 	// as they were when it was written.
 	TrustIDs map[string]string `json:"trustIds,omitempty"`
+	// Service is the principal of the service that the role is linked to; empty for
+	// others.
+	Service string `json:"service,omitempty"`
 }
 
 type tag struct {

@@ -45,6 +45,9 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, credentialReportRecords, in, func(credentialReportRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, linkedDeletionRecords, in, func(linkedDeletionRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accountAliasRecords, in, func(accountAliasRecord) bool { return true })
 		}
 		if err == nil {

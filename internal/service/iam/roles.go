@@ -27,6 +27,9 @@ func (i *identity) role() *api.Role {
 // CreateRole makes a role. With tags, iam:TagRole is needed as well.
 func (s *Service) CreateRole(ctx context.Context, call *authz.Call, in *api.CreateRoleInput) (*api.CreateRoleOutput, error) {
 	record, err := s.newIdentity(ctx, call, roleKind, in.Path, in.RoleName, in.PermissionsBoundary, in.Tags)
+	if err == nil {
+		err = reservedPath(record.Path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +112,13 @@ func (s *Service) ListRoles(ctx context.Context, call *authz.Call, in *api.ListR
 // UpdateRole changes a role's description and its longest session.
 func (s *Service) UpdateRole(ctx context.Context, call *authz.Call, in *api.UpdateRoleInput) (*api.UpdateRoleOutput, error) {
 	return changeIdentity(ctx, s, call, identityChange[*api.UpdateRoleOutput]{
-		kind: roleKind, name: in.RoleName,
+		kind: roleKind, name: in.RoleName, linked: true,
+		check: func(i *identity) error {
+			if in.MaxSessionDuration != nil {
+				return protected(i)
+			}
+			return nil
+		},
 		edit: edited[api.UpdateRoleOutput](func(_ *store.Tx, i *identity) error {
 			if in.Description != nil {
 				i.Role.Description = *in.Description
@@ -125,7 +134,7 @@ func (s *Service) UpdateRole(ctx context.Context, call *authz.Call, in *api.Upda
 // UpdateRoleDescription changes a role's description.
 func (s *Service) UpdateRoleDescription(ctx context.Context, call *authz.Call, in *api.UpdateRoleDescriptionInput) (*api.UpdateRoleDescriptionOutput, error) {
 	return changeIdentity(ctx, s, call, identityChange[*api.UpdateRoleDescriptionOutput]{
-		kind: roleKind, name: in.RoleName,
+		kind: roleKind, name: in.RoleName, linked: true,
 		edit: func(_ *store.Tx, i *identity) (*api.UpdateRoleDescriptionOutput, error) {
 			i.Role.Description = in.Description
 			return &api.UpdateRoleDescriptionOutput{Role: i.role()}, nil
