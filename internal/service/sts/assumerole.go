@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	api "github.com/strongroom/strongroom/api/sts"
@@ -59,7 +58,13 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 	if role == nil {
 		return nil, denied(call, "sts:AssumeRole", in.RoleArn)
 	}
-	if err := mayAssume(ctx, call, role, in, tags, identity); err != nil {
+	wanted := assumption{
+		action: "sts:AssumeRole", session: in.RoleSessionName, seconds: in.DurationSeconds, identity: identity,
+		tags: in.Tags, transitive: in.TransitiveTagKeys, tagged: len(tags.values) > 0, keys: conditions{},
+		denied: func(action string) error { return denied(call, action, role.ARN) },
+	}
+	wanted.keys.set("sts:externalid", in.ExternalId)
+	if err := wanted.of(ctx, call, role); err != nil {
 		return nil, err
 	}
 	call.Audit.Resource(role.Account, "AWS::IAM::Role", role.ARN)
@@ -107,43 +112,6 @@ func denied(call *authz.Call, action, on string) error {
 	return awserr.Newf(authz.ErrDenied.Code, "User: %s is not authorized to perform: %s on resource: %s", call.Principal.ARN, action, on)
 }
 
-// mayAssume asks for everything that the request wants of the role.
-func mayAssume(ctx context.Context, call *authz.Call, role *authz.Role, in *api.AssumeRoleInput, tags *tagSet, identity string) error {
-	c := conditions{"sts:rolesessionname": {in.RoleSessionName}}
-	c.set("sts:externalid", in.ExternalId)
-	c.set("sts:sourceidentity", identity)
-	if in.DurationSeconds != nil {
-		c.set("sts:durationseconds", strconv.Itoa(int(*in.DurationSeconds)))
-	}
-	for _, t := range in.Tags {
-		c["aws:requesttag/"+strings.ToLower(t.Key)] = []string{t.Value}
-		c["aws:tagkeys"] = append(c["aws:tagkeys"], t.Key)
-	}
-	if len(in.TransitiveTagKeys) > 0 {
-		c["sts:transitivetagkeys"] = in.TransitiveTagKeys
-	}
-	c.ofRole(role)
-	actions := []string{"sts:AssumeRole"}
-	if len(tags.values) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if identity != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, action := range actions {
-		err := call.Authorize(ctx, authz.Access{
-			Action: action, Resource: role.ARN, ResourceAccount: role.Account, Policy: role.Trust, Context: c,
-		})
-		if errors.Is(err, authz.ErrDenied) {
-			return denied(call, action, role.ARN)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // conditions are the condition keys that a request answers, in lower case.
 type conditions map[string][]string
 
@@ -165,45 +133,6 @@ func (c conditions) ofRole(role *authz.Role) {
 		c["aws:resourcetag/"+key] = []string{value}
 		c["iam:resourcetag/"+key] = []string{value}
 	}
-}
-
-var errDuplicateTags = awserr.New("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-
-// tagSet is the session tags of a new session, by their keys in lower case.
-type tagSet struct {
-	values     map[string]string
-	transitive []string
-}
-
-// sessionTags returns the tags that the request gives and those that the caller's
-// session hands on.
-func sessionTags(caller *authz.Principal, in *api.AssumeRoleInput) (*tagSet, error) {
-	set := &tagSet{values: map[string]string{}}
-	for _, t := range in.Tags {
-		key := strings.ToLower(t.Key)
-		if _, twice := set.values[key]; twice {
-			return nil, errDuplicateTags
-		}
-		set.values[key] = t.Value
-	}
-	for _, name := range in.TransitiveTagKeys {
-		key := strings.ToLower(name)
-		if _, given := set.values[key]; !given {
-			return nil, awserr.New("InvalidParameterValue", "The specified transitive tag key must be included in the requested tags.")
-		}
-		set.transitive = append(set.transitive, key)
-	}
-	if caller.Session == nil {
-		return set, nil
-	}
-	for _, key := range caller.Session.TransitiveTags {
-		if _, given := set.values[key]; given {
-			return nil, awserr.New("InvalidParameterValue", "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
-		}
-		set.values[key] = caller.Tags[key]
-		set.transitive = append(set.transitive, key)
-	}
-	return set, nil
 }
 
 // duration returns how long the session lasts, in seconds.

@@ -3,7 +3,6 @@ package sts
 import (
 	"context"
 	"errors"
-	"strings"
 
 	api "github.com/strongroom/strongroom/api/sts"
 	"github.com/strongroom/strongroom/internal/authz"
@@ -20,19 +19,15 @@ func (s *Service) GetFederationToken(ctx context.Context, call *authz.Call, in *
 		return nil, awserr.New(authz.ErrDenied.Code, "Cannot call GetFederationToken with session credentials")
 	}
 	arn := "arn:" + call.Partition + ":sts::" + caller.Account + ":federated-user/" + in.Name
+	tags, refused := newTagSet(in.Tags, nil)
+	if refused != nil {
+		return nil, refused
+	}
 	spec := authz.SessionSpec{
-		Type: policy.FederatedUser, Account: caller.Account, Name: in.Name, Policy: in.Policy, Tags: map[string]string{},
+		Type: policy.FederatedUser, Account: caller.Account, Name: in.Name, Policy: in.Policy, Tags: tags.values,
 	}
 	c := conditions{}
-	for _, t := range in.Tags {
-		key := strings.ToLower(t.Key)
-		if _, twice := spec.Tags[key]; twice {
-			return nil, errDuplicateTags
-		}
-		spec.Tags[key] = t.Value
-		c["aws:requesttag/"+key] = []string{t.Value}
-		c["aws:tagkeys"] = append(c["aws:tagkeys"], t.Key)
-	}
+	c.ofTags(in.Tags)
 	actions := []string{"sts:GetFederationToken"}
 	if len(in.Tags) > 0 {
 		actions = append(actions, "sts:TagSession")

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,7 +69,12 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call *authz.Cal
 		return nil, deniedWebIdentity
 	}
 	keys := claimKeys(issuer, claims)
-	if err := mayAssumeWithWebIdentity(ctx, call, role, in, claims, tags, keys); err != nil {
+	wanted := assumption{
+		action: "sts:AssumeRoleWithWebIdentity", session: in.RoleSessionName, seconds: in.DurationSeconds, identity: claims.SourceIdentity,
+		tags: tagsOf(claims), transitive: claims.TransitiveTags, tagged: len(tags.values) > 0, keys: keys,
+		denied: func(string) error { return deniedWebIdentity },
+	}
+	if err := wanted.of(ctx, call, role); err != nil {
 		return nil, err
 	}
 	seconds, err := duration(&call.Principal, role, in.DurationSeconds)
@@ -160,28 +166,28 @@ const (
 	maxTagValue    = 256
 )
 
+// tagsOf are the session tags of a token.
+func tagsOf(claims *oidc.Claims) []api.Tag {
+	var tags []api.Tag
+	for _, name := range slices.Sorted(maps.Keys(claims.Tags)) {
+		tags = append(tags, api.Tag{Key: name, Value: claims.Tags[name]})
+	}
+	return tags
+}
+
 // claimedTags checks the session tags of a token.
 func claimedTags(claims *oidc.Claims) (*tagSet, error) {
-	set := &tagSet{values: map[string]string{}}
 	if len(claims.Tags) > maxSessionTags {
 		return nil, api.InvalidIdentityTokenException(fmt.Sprintf("The token has more than %d session tags.", maxSessionTags))
 	}
 	for name, value := range claims.Tags {
-		key := strings.ToLower(name)
-		if _, twice := set.values[key]; twice {
-			return nil, api.InvalidIdentityTokenException(errDuplicateTags.Message)
-		}
 		if n := utf8.RuneCountInString(name); n == 0 || n > maxTagKey || utf8.RuneCountInString(value) > maxTagValue || !tagText(name) || !tagText(value) {
 			return nil, api.InvalidIdentityTokenException("A session tag of the token has a key or a value that tags cannot have.")
 		}
-		set.values[key] = value
 	}
-	for _, name := range claims.TransitiveTags {
-		key := strings.ToLower(name)
-		if _, given := set.values[key]; !given {
-			return nil, api.InvalidIdentityTokenException("The specified transitive tag key must be included in the requested tags.")
-		}
-		set.transitive = append(set.transitive, key)
+	set, refused := newTagSet(tagsOf(claims), claims.TransitiveTags)
+	if refused != nil {
+		return nil, api.InvalidIdentityTokenException(refused.Message)
 	}
 	if id := claims.SourceIdentity; id != "" && (len(id) < 2 || len(id) > 64 || !sessionText(id)) {
 		return nil, api.InvalidIdentityTokenException("The token's source identity is not one that sessions can have.")
@@ -208,44 +214,4 @@ func sessionText(s string) bool {
 		}
 	}
 	return true
-}
-
-// mayAssumeWithWebIdentity asks the role's trust policy for everything that the
-// token brings.
-func mayAssumeWithWebIdentity(ctx context.Context, call *authz.Call, role *authz.Role, in *api.AssumeRoleWithWebIdentityInput, claims *oidc.Claims, tags *tagSet, keys map[string][]string) error {
-	c := conditions{"sts:rolesessionname": {in.RoleSessionName}}
-	for key, values := range keys {
-		c[key] = values
-	}
-	c.set("sts:sourceidentity", claims.SourceIdentity)
-	if in.DurationSeconds != nil {
-		c.set("sts:durationseconds", strconv.Itoa(int(*in.DurationSeconds)))
-	}
-	for name, value := range claims.Tags {
-		c["aws:requesttag/"+strings.ToLower(name)] = []string{value}
-		c["aws:tagkeys"] = append(c["aws:tagkeys"], name)
-	}
-	if len(claims.TransitiveTags) > 0 {
-		c["sts:transitivetagkeys"] = claims.TransitiveTags
-	}
-	c.ofRole(role)
-	actions := []string{"sts:AssumeRoleWithWebIdentity"}
-	if len(tags.values) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if claims.SourceIdentity != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, action := range actions {
-		err := call.Authorize(ctx, authz.Access{
-			Action: action, Resource: role.ARN, ResourceAccount: role.Account, Policy: role.Trust, Context: c,
-		})
-		if errors.Is(err, authz.ErrDenied) {
-			return deniedWebIdentity
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
