@@ -48,6 +48,9 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, linkedDeletionRecords, in, func(linkedDeletionRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, serverCertificateRecords, in, func(serverCertificateRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, accountAliasRecords, in, func(accountAliasRecord) bool { return true })
 		}
 		if err == nil {

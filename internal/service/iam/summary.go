@@ -15,7 +15,7 @@ func (s *Service) GetAccountSummary(ctx context.Context, call *authz.Call, _ *ap
 	}
 	account := call.Principal.Account
 	summary := map[string]int32{
-		"AccountMFAEnabled": 0, "AccountPasswordPresent": 0, "AccountSigningCertificatesPresent": 0, "ServerCertificates": 0,
+		"AccountMFAEnabled": 0, "AccountPasswordPresent": 0, "AccountSigningCertificatesPresent": 0, "ServerCertificatesQuota": maxServerCertificates,
 		"GlobalEndpointTokenVersion": 1,
 		"AccessKeysPerUserQuota":     maxAccessKeys, "GroupsPerUserQuota": maxGroups, "VersionsPerPolicyQuota": maxVersions,
 		"PolicySizeQuota": maxManaged, "AssumeRolePolicySizeQuota": maxTrust, "InstanceProfilesQuota": maxInstanceProfiles,
@@ -60,6 +60,11 @@ func (s *Service) GetAccountSummary(ctx context.Context, call *authz.Call, _ *ap
 		if err != nil {
 			return err
 		}
+		certificates, _, err := serverCertificateRecords.Scan(r, scopeOf(account), "", maxServerCertificates)
+		if err != nil {
+			return err
+		}
+		summary["ServerCertificates"] = int32(len(certificates))
 		keys, err := keysOf(r, account, "")
 		summary["InstanceProfiles"], summary["Providers"] = int32(len(profiles)), int32(len(providers))
 		summary["AccountAccessKeysPresent"] = int32(min(len(keys), 1))
