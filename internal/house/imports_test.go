@@ -133,10 +133,13 @@ var keepers = map[string][]string{
 	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/recovery", "internal/seal/tpm"},
 	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
-	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/hsm/hsmtest"},
+	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/hsm/hsmtest", "internal/hsm/cryptoki"},
 	"math/rand":              {},
 	"math/rand/v2":           {"internal/server", "internal/store/storetest"},
-	"unsafe":                 {"internal/front"}, // strings over the request's own bytes
+	// A vendor's library is loaded into the helper process alone.
+	"github.com/miekg/pkcs11":        {"internal/hsm/cryptoki"},
+	module + "internal/hsm/cryptoki": {"cmd/strongroom", "internal/hsm/hsmtest"},
+	"unsafe":                         {"internal/front"}, // strings over the request's own bytes
 }
 
 func TestSecretsStayWhereTheyBelong(t *testing.T) {

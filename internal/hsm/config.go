@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/strongroom/strongroom/internal/secret"
 )
@@ -23,11 +24,11 @@ type Config struct {
 	// PIN gives the PIN of the token's user, each time a connection is made; must be
 	// set. The caller of PIN wipes what it returns.
 	PIN func() (secret.Bytes, error)
-	// Helper is the command that runs [Serve] on its stdin and stdout, with its
-	// arguments; must be set.
+	// Helper is the command that runs [ServeProcess], with its arguments; must be set.
 	Helper []string
 	// Env is the helper's environment; if nil, that of this process, in which the
-	// vendors' libraries look for their own configuration.
+	// vendors' libraries look for their own configuration, without what begins with
+	// STRONGROOM_ or AWS_, which is not for them.
 	Env []string
 	// Sessions is the most that are open with the token at once, and so the most that
 	// it does at once; if 0, 8.
@@ -35,6 +36,10 @@ type Config struct {
 	// Log is told of helpers that end, and why, never of what they were asked; if
 	// nil, nobody is.
 	Log func(event string, err error)
+
+	// stuck is after how long a call without an answer ends the helper; if 0,
+	// defaultStuck.
+	stuck time.Duration
 }
 
 // Token says which token. Whatever is set must be as the token has it; something

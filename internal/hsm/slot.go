@@ -66,8 +66,8 @@ type Slot interface {
 // sender wraps the key under the public one. The sender's key is extractable,
 // under wrapping alone, until Lock. Callers use [Group].
 type Sharer interface {
-	// TransportKey makes the receiver's pair, 3,072 bits. Number names it for as long
-	// as the connection lives, for one Receive. Errors: ErrUnsupported, ErrUnavailable.
+	// TransportKey returns the receiver's pair, 3,072 bits, which lives as long as the
+	// login does. Number names it. Errors: ErrUnsupported, ErrUnavailable.
 	TransportKey(ctx context.Context) (TransportKey, error)
 	// GenerateShareable is GenerateAES256 of a key that WrapFor takes.
 	GenerateShareable(ctx context.Context, id []byte, label string) error
@@ -75,9 +75,9 @@ type Sharer interface {
 	// with RSA-OAEP, SHA-1 and MGF1-SHA-1, which is what every HSM has. Errors:
 	// ErrNoKey, ErrUnsupported, ErrUnavailable; a *Failure for a key that was locked.
 	WrapFor(ctx context.Context, id, public []byte) ([]byte, error)
-	// Receive makes a wrapped key a durable one of this HSM that cannot be extracted,
-	// and destroys the pair. Errors: ErrKeyExists, ErrNoKey for a pair that there is
-	// not, ErrUnsupported, ErrUnavailable.
+	// Receive makes a wrapped key a durable one of this HSM that cannot be extracted.
+	// Errors: ErrKeyExists, ErrNoKey for a pair that there is not any more,
+	// ErrUnsupported, ErrUnavailable.
 	Receive(ctx context.Context, pair uint64, id []byte, label string, wrapped []byte) error
 	// Lock makes the key one that cannot be extracted, for ever. Errors: ErrNoKey,
 	// ErrUnavailable.
@@ -94,7 +94,7 @@ type TransportKey struct {
 // Sensitive, not Extractable, and Token.
 type Key struct {
 	Label string `json:"label"`
-	// Bits is the key's length.
+	// Bits is the key's length; 0 where the token does not tell it.
 	Bits                          int  `json:"bits"`
 	Sensitive, Extractable, Token bool `json:",omitempty"`
 	// NeverExtractable is false of a key that was shared when it was made.

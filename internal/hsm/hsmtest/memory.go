@@ -283,6 +283,11 @@ func (s *slot) Close() error {
 // TransportKey implements [hsm.Sharer].
 func (s *slot) TransportKey(ctx context.Context) (pair hsm.TransportKey, err error) {
 	err = s.use(ctx, func(t *Token) error {
+		if private := t.pairs[t.next]; private != nil {
+			pair.Number = t.next
+			pair.Public, err = x509.MarshalPKIXPublicKey(&private.PublicKey)
+			return err
+		}
 		private, err := rsa.GenerateKey(rand.Reader, 2048) // real ones have more
 		if err != nil {
 			return err
@@ -327,7 +332,6 @@ func (s *slot) Receive(ctx context.Context, pair uint64, id []byte, label string
 		if private == nil {
 			return hsm.ErrNoKey
 		}
-		delete(t.pairs, pair)
 		value, err := rsa.DecryptOAEP(sha1.New(), nil, private, wrapped, nil)
 		if err != nil || len(value) != 32 {
 			return &hsm.Failure{Function: "C_UnwrapKey", Code: "CKR_WRAPPED_KEY_INVALID"}

@@ -1,0 +1,107 @@
+package hsm
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// process is a helper as the server has it.
+type process struct {
+	to   io.Writer // requests
+	from io.Reader // answers
+	kill func()
+	// wait returns when the helper is gone, and what it said of its end, in a few
+	// words: empty for one that was killed.
+	wait func() string
+}
+
+// The helper's ends of the pipes, as file descriptors.
+const (
+	requestsFD = 3
+	answersFD  = 4
+)
+
+// spawn starts a helper.
+func spawn(c Config) (*process, error) {
+	if len(c.Helper) == 0 {
+		return nil, errors.New("this program has no helper process")
+	}
+	requests, to, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	from, answers, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, requests.Close(), to.Close())
+	}
+	said := &firstLine{}
+	cmd := exec.Command(c.Helper[0], c.Helper[1:]...)
+	cmd.Env = c.inEnv(os.Environ())
+	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{requests, answers}
+	cmd.Stdout, cmd.Stderr = io.Discard, said // a library may print anything
+	err = cmd.Start()
+	closed := errors.Join(requests.Close(), answers.Close())
+	if err != nil {
+		return nil, errors.Join(err, closed, to.Close(), from.Close())
+	}
+	return &process{
+		to: to, from: from,
+		kill: func() { _ = cmd.Process.Kill() }, // it may have ended already
+		wait: sync.OnceValue(func() string {
+			err := cmd.Wait()
+			_, _ = to.Close(), from.Close() // nothing is left to be written
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				return strings.TrimSpace(exit.Error() + ", " + said.text())
+			}
+			return ""
+		}),
+	}, nil
+}
+
+// firstLine keeps the beginning of what is written to it.
+type firstLine struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+// Write implements io.Writer.
+func (l *firstLine) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = append(l.kept, p[:min(len(p), maxText-len(l.kept))]...)
+	return len(p), nil
+}
+
+func (l *firstLine) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, _, _ := strings.Cut(string(l.kept), "\n")
+	return clean([]byte(line))
+}
+
+// ServeProcess is [Serve] for the process that a Client starts. It returns when the
+// process is to end. Signals that are sent to the server's whole group do not end
+// it before the server.
+func ServeProcess(library Library) error {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	// Only non-blocking files do without a thread for each read.
+	for _, fd := range []int{requestsFD, answersFD} {
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return errors.New("this is started by the server, not by hand")
+		}
+	}
+	in, out := os.NewFile(requestsFD, "requests"), os.NewFile(answersFD, "answers")
+	err := Serve(in, out, library)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
