@@ -1,6 +1,34 @@
 package main
 
+import (
+	"os"
+	"runtime"
+
+	"github.com/strongroom/strongroom/internal/hsm"
+	"github.com/strongroom/strongroom/internal/hsm/cryptoki"
+)
+
 // hsmCmd are the commands about hardware security modules.
 type hsmCmd struct {
-	Slot hsmSlotCmd `cmd:"" help:"The tokens that CloudHSM clusters are made of."`
+	Probe  hsmProbeCmd  `cmd:"" help:"Say what a PKCS #11 module and a token can do."`
+	Slot   hsmSlotCmd   `cmd:"" help:"The tokens that CloudHSM clusters are made of."`
+	Helper hsmHelperCmd `cmd:"" hidden:"" help:"Load a PKCS #11 library for the server that has started this."`
 }
+
+// helperCommand starts this program as the process that loads a PKCS #11 library.
+func helperCommand() []string {
+	// On Linux this is the file that runs, also when another has taken its name.
+	if runtime.GOOS == "linux" {
+		return []string{"/proc/self/exe", "hsm", "helper"}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return []string{self, "hsm", "helper"}
+}
+
+type hsmHelperCmd struct{}
+
+// Run implements the command.
+func (hsmHelperCmd) Run(*app) error { return hsm.ServeProcess(cryptoki.Library()) }

@@ -138,7 +138,7 @@ type commands struct {
 	Account  accountCmd  `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
 	Audit    auditCmd    `cmd:"" help:"Read and check the audit trail."`
 	Backup   backupCmd   `cmd:"" help:"Back a deployment up, and restore it."`
-	HSM      hsmCmd      `cmd:"" name:"hsm" help:"Say which HSMs there are."`
+	HSM      hsmCmd      `cmd:"" name:"hsm" help:"Look at hardware security modules."`
 	Recovery recoveryCmd `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
 	Seal     sealCmd     `cmd:"" help:"Say what opens the keys, and change it."`
 	Trail    trailCmd    `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`

@@ -25,6 +25,10 @@ func (f folder) rootSettings() server.RootSettings {
 		PassphraseFile: f.SealPassphraseFile,
 		KMSKey:         f.SealKMSKey, KMSEndpoint: f.SealKMSEndpoint, KMSRegion: f.SealKMSRegion,
 		TPM: server.TPMSettings{Device: f.SealTPMDevice, AuthFile: f.SealTPMAuthFile, PCRs: f.SealTPMPCRs},
+		PKCS11: server.PKCS11Settings{
+			Module: f.SealPKCS11Module, Token: f.SealPKCS11Token, Serial: f.SealPKCS11Serial, PINFile: f.SealPKCS11PINFile,
+		},
+		HSMHelper: helperCommand(),
 	}
 }
 

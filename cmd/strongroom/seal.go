@@ -113,7 +113,7 @@ type sealMigrateCmd struct {
 	folder   `embed:""`
 	jsonFlag `embed:""`
 
-	To               string `required:"" placeholder:"KIND" help:"What the root is to be: file, passphrase, aws-kms or tpm. The kind that there is makes a new root of that kind."`
+	To               string `required:"" placeholder:"KIND" help:"What the root is to be: file, passphrase, aws-kms, pkcs11 or tpm. The kind that there is makes a new root of that kind."`
 	ToPassphraseFile string `placeholder:"FILE" help:"A file that holds the new passphrase. Default: a question."`
 	ToKMSKey         string `name:"to-kms-key" placeholder:"KEY" help:"The key of another KMS: its id, alias or ARN."`
 	ToKMSEndpoint    string `name:"to-kms-endpoint" placeholder:"URL" help:"That KMS. Default: AWS's own."`
@@ -121,6 +121,10 @@ type sealMigrateCmd struct {
 	ToTPMDevice      string `name:"to-tpm-device" placeholder:"PATH" help:"The TPM. Default: /dev/tpmrm0."`
 	ToTPMAuthFile    string `name:"to-tpm-auth-file" placeholder:"FILE" help:"A file that holds the auth value that the new root is to have. Default: none."`
 	ToTPMPCRs        string `name:"to-tpm-pcrs" placeholder:"N,N" help:"The PCRs whose present values the new root is bound to. Default: none."`
+	ToPKCS11Module   string `name:"to-pkcs11-module" type:"path" placeholder:"FILE" help:"The PKCS #11 library of an HSM."`
+	ToPKCS11Token    string `name:"to-pkcs11-token" placeholder:"LABEL" help:"The token there, by its label."`
+	ToPKCS11Serial   string `name:"to-pkcs11-serial" placeholder:"NUMBER" help:"The token's serial number, where its label is not the only one."`
+	ToPKCS11PINFile  string `name:"to-pkcs11-pin-file" type:"path" placeholder:"FILE" help:"A file that holds the PIN of the token's user."`
 }
 
 func (sealMigrateCmd) Help() string {
@@ -133,12 +137,14 @@ Examples:
     strongroom seal migrate --to passphrase
     strongroom seal migrate --to aws-kms --to-kms-key alias/root --to-kms-endpoint https://kms.example.com
     strongroom seal migrate --to tpm --to-tpm-pcrs 7
+    strongroom seal migrate --to pkcs11 --to-pkcs11-module /usr/lib/softhsm/libsofthsm2.so --to-pkcs11-token kms --to-pkcs11-pin-file pin
     strongroom seal migrate --to file`
 }
 
 // Run implements the command.
 func (c *sealMigrateCmd) Run(a *app) error {
-	in := admin.NewSeal{Kind: c.To, KMSKey: c.ToKMSKey, KMSEndpoint: c.ToKMSEndpoint, KMSRegion: c.ToKMSRegion}
+	in := admin.NewSeal{Kind: c.To, KMSKey: c.ToKMSKey, KMSEndpoint: c.ToKMSEndpoint, KMSRegion: c.ToKMSRegion,
+		PKCS11Module: c.ToPKCS11Module, PKCS11Token: c.ToPKCS11Token, PKCS11Serial: c.ToPKCS11Serial, PKCS11PINFile: c.ToPKCS11PINFile}
 	if c.To == "passphrase" {
 		passphrase, err := a.newPassphrase(c.ToPassphraseFile)
 		if err != nil {

@@ -24,7 +24,7 @@ type folder struct {
 	Data   string `setting:"" default:"./strongroom-data" placeholder:"DIR" help:"The data folder. Default: ${default}."`
 	Config string `setting:"" placeholder:"FILE" help:"A file of settings, one a line: name = value."`
 
-	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase, aws-kms or tpm. Default: ${default}."`
+	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase, aws-kms, pkcs11 or tpm. Default: ${default}."`
 	SealPassphraseFile string `setting:"" placeholder:"FILE" help:"A file that holds the passphrase. Default: the variable STRONGROOM_SEAL_PASSPHRASE, or a question."`
 	SealKMSKey         string `setting:"" name:"seal-kms-key" placeholder:"KEY" help:"The key of another KMS that holds the root: its id, alias or ARN."`
 	SealKMSEndpoint    string `setting:"" name:"seal-kms-endpoint" placeholder:"URL" help:"That KMS. Default: AWS's own."`
@@ -32,6 +32,10 @@ type folder struct {
 	SealTPMDevice      string `setting:"" name:"seal-tpm-device" placeholder:"PATH" help:"The TPM that holds the root: its device, or an emulator's socket. Default: /dev/tpmrm0."`
 	SealTPMAuthFile    string `setting:"" name:"seal-tpm-auth-file" placeholder:"FILE" help:"A file that holds the auth value without which the TPM does not open the root. Default: there is none."`
 	SealTPMPCRs        string `setting:"" name:"seal-tpm-pcrs" placeholder:"N,N" help:"The PCRs (SHA-256) whose values the TPM binds the root to when it is made; for a root that there is, those that it must be bound to. Default: none."`
+	SealPKCS11Module   string `setting:"" name:"seal-pkcs11-module" placeholder:"FILE" help:"The PKCS #11 library of the HSM that holds the root."`
+	SealPKCS11Token    string `setting:"" name:"seal-pkcs11-token" placeholder:"LABEL" help:"The token there, by its label."`
+	SealPKCS11Serial   string `setting:"" name:"seal-pkcs11-serial" placeholder:"NUMBER" help:"The token's serial number, where its label is not the only one."`
+	SealPKCS11PINFile  string `setting:"" name:"seal-pkcs11-pin-file" placeholder:"FILE" help:"A file that holds the PIN of the token's user."`
 }
 
 const envPrefix = "STRONGROOM_"

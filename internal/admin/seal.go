@@ -67,7 +67,7 @@ type Recovery struct {
 
 // NewSeal is a root that is to be.
 type NewSeal struct {
-	// Kind is file, passphrase, aws-kms or tpm.
+	// Kind is file, passphrase, aws-kms, pkcs11 or tpm.
 	Kind string `json:"kind"`
 	// Passphrase is a secret; whoever has sent it wipes it.
 	Passphrase []byte `json:"passphrase,omitempty"`
@@ -80,6 +80,12 @@ type NewSeal struct {
 	TPMDevice string `json:"tpmDevice,omitempty"`
 	TPMAuth   []byte `json:"tpmAuth,omitempty"`
 	TPMPCRs   string `json:"tpmPCRs,omitempty"`
+	// The library of an HSM, its token's label or serial number, and the file that
+	// holds the PIN; absolute paths, which the server opens.
+	PKCS11Module  string `json:"pkcs11Module,omitempty"`
+	PKCS11Token   string `json:"pkcs11Token,omitempty"`
+	PKCS11Serial  string `json:"pkcs11Serial,omitempty"`
+	PKCS11PINFile string `json:"pkcs11PinFile,omitempty"`
 }
 
 // Seal is what opens a deployment.

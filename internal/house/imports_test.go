@@ -130,7 +130,7 @@ var keepers = map[string][]string{
 	module + "internal/keyring/software": {"internal/server"},
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
-	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/recovery", "internal/seal/tpm"},
+	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/pkcs11", "internal/seal/recovery", "internal/seal/tpm"},
 	"crypto/aes":             {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/hsm/hsmtest", "internal/hsm/cryptoki"},

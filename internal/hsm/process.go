@@ -94,7 +94,8 @@ func ServeProcess(library Library) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	// Only non-blocking files do without a thread for each read.
 	for _, fd := range []int{requestsFD, answersFD} {
-		if err := syscall.SetNonblock(fd, true); err != nil {
+		var is syscall.Stat_t
+		if err := syscall.Fstat(fd, &is); err != nil || is.Mode&syscall.S_IFMT != syscall.S_IFIFO || syscall.SetNonblock(fd, true) != nil {
 			return errors.New("this is started by the server, not by hand")
 		}
 	}

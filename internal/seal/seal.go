@@ -129,6 +129,7 @@ const (
 	KindPassphrase Kind = "passphrase"
 	KindAWSKMS     Kind = "aws-kms"
 	KindTPM        Kind = "tpm"
+	KindPKCS11     Kind = "pkcs11"
 	KindRecovery   Kind = "recovery"
 )
 

@@ -14,13 +14,14 @@ import (
 
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/seal/awskms"
+	"github.com/strongroom/strongroom/internal/seal/pkcs11"
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
 // Folder is a data folder, and how it is opened.
 type Folder struct {
 	Dir string
-	// Seal is the kind of the root of its keys: file, passphrase, aws-kms or tpm.
+	// Seal is the kind of the root of its keys: file, passphrase, aws-kms, pkcs11 or tpm.
 	Seal string
 	Root RootSettings
 }
@@ -40,10 +41,15 @@ type RootSettings struct {
 	// [awskms.Settings].
 	KMSKey, KMSEndpoint, KMSRegion string
 	TPM                            TPMSettings
+	// PKCS11 is the token that holds the root; see [PKCS11Settings].
+	PKCS11 PKCS11Settings
+	// HSMHelper is the command that loads PKCS #11 libraries; see hsm.Config. Without
+	// one there are no HSMs.
+	HSMHelper []string
 }
 
 // seals are the kinds of roots that a deployment can be made with.
-var seals = []seal.Kind{seal.KindFile, seal.KindPassphrase, seal.KindAWSKMS, seal.KindTPM}
+var seals = []seal.Kind{seal.KindFile, seal.KindPassphrase, seal.KindAWSKMS, seal.KindPKCS11, seal.KindTPM}
 
 func (r RootSettings) kms() awskms.Settings {
 	return awskms.Settings{Key: r.KMSKey, Endpoint: r.KMSEndpoint, Region: r.KMSRegion}
@@ -59,10 +65,13 @@ func (r RootSettings) check(kind string) error {
 		}
 		return refuse("seal", "", "there is no seal %q; there is: %s", kind, strings.Join(names, ", "))
 	}
-	if seal.Kind(kind) == seal.KindTPM {
+	switch seal.Kind(kind) {
+	case seal.KindTPM:
 		return r.TPM.check()
-	}
-	if seal.Kind(kind) != seal.KindAWSKMS {
+	case seal.KindPKCS11:
+		return r.checkPKCS11()
+	case seal.KindAWSKMS:
+	default:
 		return nil
 	}
 	if r.KMSKey == "" {
@@ -104,6 +113,8 @@ func (f Folder) make(ctx context.Context, rand io.Reader) (seal.Root, error) {
 		return awskms.Create(ctx, api, f.Root.KMSKey)
 	case seal.KindTPM:
 		return f.Root.TPM.create(ctx, rand)
+	case seal.KindPKCS11:
+		return pkcs11.Create(ctx, f.Root.hsm(), rand)
 	}
 	path := filepath.Join(f.Dir, rootFile)
 	root, err := seal.CreateFileRoot(path, rand)
@@ -135,6 +146,8 @@ func (f Folder) open(ctx context.Context, known seal.Info, rand io.Reader) (seal
 		return awskms.Open(api, f.Root.KMSKey, stored.ID), nil
 	case seal.KindTPM:
 		return f.Root.TPM.open(stored, rand)
+	case seal.KindPKCS11:
+		return pkcs11.Open(f.Root.hsm(), stored.ID)
 	}
 	return seal.OpenFileRoot(f.rootPath(), rand)
 }
@@ -167,6 +180,8 @@ func (f Folder) pick(known seal.Info) (seal.RootInfo, error) {
 		hint = "Use --seal aws-kms, with --seal-kms-key and, for another KMS than AWS's, --seal-kms-endpoint."
 	case seal.KindTPM:
 		hint = "Use --seal tpm, with --seal-tpm-device and, where there is an auth value, --seal-tpm-auth-file."
+	case seal.KindPKCS11:
+		hint = "Use --seal pkcs11, with --seal-pkcs11-module, --seal-pkcs11-token and --seal-pkcs11-pin-file."
 	}
 	return seal.RootInfo{}, problem(fmt.Sprintf("the root of %s is of the kind %s, not %s", f.Dir, is, f.Seal), hint+" Nothing was created.", seal.ErrWrongRoot)
 }

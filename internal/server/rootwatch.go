@@ -73,7 +73,13 @@ func (s *Server) watchRoot(ctx context.Context, next time.Time) {
 // warnOfLoneRoot says at a start what the owner of such a root must know.
 func (s *Server) warnOfLoneRoot() {
 	info := s.domain.Info()
-	if len(info.Roots) == 1 && info.Roots[0].Kind == seal.KindTPM {
+	if len(info.Roots) != 1 {
+		return
+	}
+	switch info.Roots[0].Kind {
+	case seal.KindPKCS11:
+		s.cfg.Log.Warn("the root of the keys is in an HSM and there is no recovery key: if the token is lost or reset, every key is lost; make one with: strongroom recovery init")
+	case seal.KindTPM:
 		s.cfg.Log.Warn("the root of the keys is in a TPM and there is no recovery key: if the TPM breaks or is cleared, every key is lost; make one with: strongroom recovery init")
 	}
 }

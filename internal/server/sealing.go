@@ -64,12 +64,14 @@ func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewS
 	to := Folder{Dir: o.cfg.DataDir, Seal: in.Kind, Root: RootSettings{
 		Ask:    func(bool) (secret.Bytes, error) { return append(secret.Bytes{}, in.Passphrase...), nil },
 		KMSKey: in.KMSKey, KMSEndpoint: in.KMSEndpoint, KMSRegion: in.KMSRegion,
-		TPM: TPMSettings{Device: in.TPMDevice, Auth: in.TPMAuth, PCRs: in.TPMPCRs},
+		TPM:       TPMSettings{Device: in.TPMDevice, Auth: in.TPMAuth, PCRs: in.TPMPCRs},
+		PKCS11:    PKCS11Settings{Module: in.PKCS11Module, Token: in.PKCS11Token, Serial: in.PKCS11Serial, PINFile: in.PKCS11PINFile},
+		HSMHelper: o.cfg.Root.HSMHelper,
 	}}
 	if err := to.Root.check(in.Kind); err != nil { // before the record: it shows these settings
 		return admin.Seal{}, err
 	}
-	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint, "tpmDevice": in.TPMDevice, "tpmPCRs": in.TPMPCRs}
+	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint, "tpmDevice": in.TPMDevice, "tpmPCRs": in.TPMPCRs, "pkcs11Module": in.PKCS11Module, "pkcs11Token": in.PKCS11Token}
 	return o.changeSeal(ctx, by, "MigrateSeal", params, func(record []byte) error {
 		if in.Kind == string(seal.KindFile) && strings.HasPrefix(o.folder.root.ID(), string(seal.KindFile)+":") {
 			return o.replaceRootFile(ctx, record)

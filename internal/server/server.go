@@ -53,7 +53,7 @@ type Config struct {
 	Listen  string
 	Account string
 	Regions []string
-	// Seal is the kind of the root: file, passphrase, aws-kms or tpm; Root says where it is.
+	// Seal is the kind of the root: file, passphrase, aws-kms, pkcs11 or tpm; Root says where it is.
 	Seal string
 	Root RootSettings
 	// Store is "pebble", the only value so far.

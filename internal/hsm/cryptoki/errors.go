@@ -66,6 +66,14 @@ func explain(function string, err error) error {
 	return failure
 }
 
+// away makes an error one that says that the HSM is not available.
+func away(err error) error {
+	if errors.Is(err, hsm.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", hsm.ErrUnavailable, err)
+}
+
 // name is the return value's, CKR_…, or its number.
 func name(code pkcs11.Error) string {
 	// The binding says "pkcs11: 0x5: CKR_GENERAL_ERROR".

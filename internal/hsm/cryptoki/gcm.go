@@ -179,7 +179,7 @@ func (t *token) whyNot(sh pkcs11.SessionHandle, key pkcs11.ObjectHandle, refusal
 		_, _, err = t.decrypt(sh, key, nil, sealed)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", hsm.ErrUnavailable, err)
+		return away(err)
 	}
 	return hsm.ErrDecrypt
 }

@@ -96,7 +96,7 @@ func (t *token) withKey(id []byte, use func(pkcs11.SessionHandle, pkcs11.ObjectH
 			}
 			t.handles.Delete(string(id))
 			if again > 0 {
-				return fmt.Errorf("%w: %w", hsm.ErrUnavailable, err)
+				return away(err)
 			}
 		}
 		return nil

@@ -5,7 +5,6 @@ package cryptoki
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/miekg/pkcs11"
@@ -123,7 +122,7 @@ func (t *token) checks(ctx context.Context, pin bool) []hsm.CheckReport {
 	}
 	started := t.start()
 	if !errors.Is(started, hsm.ErrUnsupported) {
-		if !note("login", hsm.CheckMissing, started, fmt.Sprintf("logged in, with up to %d sessions", t.info.Sessions)) {
+		if !note("login", hsm.CheckMissing, started, "the token takes the PIN") {
 			return out
 		}
 	}

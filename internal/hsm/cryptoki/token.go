@@ -47,7 +47,7 @@ func load(module string) (*pkcs11.Ctx, error) {
 		return nil, fmt.Errorf("%w: %s is not there, is not for this machine, or has no C_GetFunctionList", hsm.ErrNoModule, module)
 	}
 	if err := p.Initialize(); err != nil && !is(err, pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-		return nil, errors.Join(hsm.ErrUnavailable, explain("C_Initialize", err))
+		return nil, away(explain("C_Initialize", err))
 	}
 	return p, nil
 }
@@ -237,7 +237,7 @@ func (t *token) Info(context.Context) (hsm.Info, error) { return t.info, nil }
 func (t *token) present() error {
 	info, err := t.p.GetTokenInfo(t.slot)
 	if err != nil {
-		return errors.Join(hsm.ErrUnavailable, explain("C_GetTokenInfo", err))
+		return away(explain("C_GetTokenInfo", err))
 	}
 	if info.SerialNumber != t.info.TokenSerial || info.Label != t.info.TokenLabel {
 		return fmt.Errorf("%w: another token is in slot %d", hsm.ErrUnavailable, t.slot)
