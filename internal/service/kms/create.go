@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,21 +42,27 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		return nil, err
 	}
 	record.Policy, record.PolicyIDs = chosen.text, chosen.ids
+	var ks *keyStore
 	if record.Store != "" {
-		if err := s.storeForKey(ctx, call, &record); err != nil {
+		if ks, err = s.storeForKey(ctx, call, &record); err != nil {
 			return nil, err
 		}
 	}
-	// A key in an external key store has material of ours as well, for the inner
-	// layer.
-	if record.Origin != api.OriginTypeExternal {
+	// A key in a custom key store has material of ours as well, for the inner layer.
+	switch {
+	case record.Origin == api.OriginTypeExternal:
+	case record.Cluster != "":
+		if err := s.generateInHSMs(ctx, call, &record, ks); err != nil {
+			return nil, err
+		}
+	default:
 		material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
 		if err != nil {
 			return nil, fromKeyring(err)
 		}
 		record.Materials = []generation{{Material: material}}
 	}
-	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
+	out, err := authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
 		k, err := newKey(record, call.Partition, 0)
 		if err != nil {
 			return nil, err
@@ -69,6 +76,10 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		call.Audit.Resource(k.Account, keyResource, k.ARN)
 		return &api.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 	})
+	if err != nil && record.Cluster != "" && !errors.Is(err, store.ErrUnknown) {
+		s.takeBack(ctx, &record, ks)
+	}
+	return out, err
 }
 
 // putKey writes a key that is new in its region, if there is room for it.

@@ -128,15 +128,13 @@ func (s *Service) GenerateRandom(ctx context.Context, call *authz.Call, in *api.
 	if err := s.mayInAccount(ctx, call, "", "*", to); err != nil {
 		return nil, err
 	}
-	if in.CustomKeyStoreId != "" {
-		// Only CloudHSM key stores have randomness of their own to give.
-		if _, err := s.findKeyStore(ctx, call, in.CustomKeyStoreId); err != nil {
-			return nil, err
-		}
-		return nil, api.UnsupportedOperationException("GenerateRandom is not supported in an external key store.")
-	}
 	random := make(secret.Bytes, *in.NumberOfBytes)
-	if _, err := io.ReadFull(s.Rand, random); err != nil {
+	if in.CustomKeyStoreId != "" {
+		random, err = s.randomFromHSMs(ctx, call, in.CustomKeyStoreId, len(random))
+	} else {
+		_, err = io.ReadFull(s.Rand, random)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if to != nil {

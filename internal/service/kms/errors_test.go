@@ -11,7 +11,6 @@ import (
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/apigen/model"
-	"github.com/strongroom/strongroom/internal/keyring/xks"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/xksapi"
 )
@@ -189,11 +188,8 @@ var provocations = map[string]map[string]provocation{
 		"InvalidAliasNameException": set("", m{"AliasName": "alias/"}),
 		"LimitExceededException":    fullKey,
 	},
-	"ConnectCustomKeyStore": {"CustomKeyStoreInvalidStateException": func(h *harness, p *provoked) string {
-		h.outside.failing(xks.ErrUnreachable)
-		return storeIs("FAILED", "ConnectCustomKeyStore")(h, p)
-	}},
-	"CreateCustomKeyStore": creatingKeyStore(),
+	"ConnectCustomKeyStore": connectingKeyStore(),
+	"CreateCustomKeyStore":  creatingKeyStore(),
 	"CreateGrant": {"LimitExceededException": func(h *harness, p *provoked) string {
 		h.edit(p.id, func(r *keyRecord) { r.Grants = maxGrants })
 		return "The quota of 50000 grants for a KMS key is used up."
@@ -210,6 +206,11 @@ var provocations = map[string]map[string]provocation{
 			h.ok(root, "DisconnectCustomKeyStore", m{"CustomKeyStoreId": store})
 			return notConnected
 		}),
+		"CloudHsmClusterInvalidConfigurationException": func(h *harness, p *provoked) string {
+			p.in = clusterKey(h.loggedIn())
+			h.clusters.edit(clusterID, func(c *Cluster) { c.HSMs = c.HSMs[:1] })
+			return someHSMsAway
+		},
 		"XksKeyAlreadyInUseException": whileNewKey(func(h *harness, store string) string {
 			h.storeKey(store, "external-1")
 			return "The external key external-1 is already associated with a KMS key in this external key store."
@@ -252,10 +253,16 @@ var provocations = map[string]map[string]provocation{
 	"EnableKeyRotation":                   {"UnsupportedOperationException": onAnHMAC},
 	"GenerateDataKeyPair":                 {"UnsupportedOperationException": set("KeyPairSpec SM2 is not supported in this Region.", m{"KeyPairSpec": "SM2"})},
 	"GenerateDataKeyPairWithoutPlaintext": {"UnsupportedOperationException": set("KeyPairSpec SM2 is not supported in this Region.", m{"KeyPairSpec": "SM2"})},
-	"GenerateRandom": {"UnsupportedOperationException": func(h *harness, p *provoked) string {
-		p.in["CustomKeyStoreId"] = h.connectedStore("s")
-		return "GenerateRandom is not supported in an external key store."
-	}},
+	"GenerateRandom": {
+		"UnsupportedOperationException": func(h *harness, p *provoked) string {
+			p.in["CustomKeyStoreId"] = h.connectedStore("s")
+			return "GenerateRandom is not supported in an external key store."
+		},
+		"CustomKeyStoreInvalidStateException": func(h *harness, p *provoked) string {
+			p.in["CustomKeyStoreId"] = h.clusterStore("s")
+			return storeIs("DISCONNECTED")(h, p)
+		},
+	},
 	"GenerateMac":            {"InvalidKeyUsageException": unused(aSigner)},
 	"VerifyMac":              {"InvalidKeyUsageException": unused(aSigner), "KMSInvalidMacException": set("", m{"Mac": b64(make([]byte, 32))})},
 	"Verify":                 {"KMSInvalidSignatureException": set("", m{"Signature": b64(make([]byte, 64))})},
@@ -343,7 +350,6 @@ func byID(id, message string) provocation {
 
 const (
 	inEveryState   = "it works in every state of a key"
-	noClusters     = "there are no CloudHSM clusters, nor key stores in them"
 	otherwiseNamed = "AWS was seen to answer TagException for one tag too many"
 )
 
@@ -354,17 +360,11 @@ var unprovoked = map[string]map[string]string{
 		"DependencyTimeoutException":                              "the key module has to be busy: TestModulesThatLackAbilities",
 		"KMSInternalException":                                    "what fails unexpectedly is an InternalFailure",
 		"KeyUnavailableException":                                 "it speaks of AWS's own hardware",
-		"CloudHsmClusterInUseException":                           noClusters,
-		"CloudHsmClusterInvalidConfigurationException":            noClusters,
-		"CloudHsmClusterNotActiveException":                       noClusters,
-		"CloudHsmClusterNotRelatedException":                      noClusters,
-		"IncorrectTrustAnchorException":                           noClusters,
 		"XksProxyVpcEndpointServiceInvalidConfigurationException": "a VPC endpoint service is a route of the operator's, which has no configuration of its own",
 	},
 	"EnableKey":            {"LimitExceededException": "enabling a key makes none"},
 	"DeleteAlias":          {"KMSInvalidStateException": inEveryState},
 	"DescribeKey":          {"InvalidArnException": "it takes aliases, and a malformed ARN is not found"},
-	"GenerateRandom":       {"CustomKeyStoreInvalidStateException": "an external key store has no randomness to give in any state"},
 	"GetKeyPolicy":         {"KMSInvalidStateException": inEveryState},
 	"GetKeyRotationStatus": {"KMSInvalidStateException": inEveryState},
 	"GetPublicKey":         {"DisabledException": "AWS was seen to answer with the public key", "InvalidArnException": "it takes aliases, and a malformed ARN is not found", "InvalidKeyUsageException": "keys of every usage show their public halves"},
@@ -375,6 +375,5 @@ var unprovoked = map[string]map[string]string{
 	"RetireGrant":          {"KMSInvalidStateException": inEveryState},
 	"RevokeGrant":          {"KMSInvalidStateException": inEveryState},
 	"TagResource":          {"LimitExceededException": otherwiseNamed},
-	"UpdateCustomKeyStore": {"CloudHsmClusterNotFoundException": noClusters},
 	"UntagResource":        {"TagException": "no key has a reserved tag, and untagging what is not there succeeds"},
 }

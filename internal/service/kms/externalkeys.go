@@ -42,39 +42,52 @@ func checkStoreKey(in *api.CreateKeyInput, record *keyRecord) error {
 	return nil
 }
 
-// storeForKey finds the key store that a new key is to be in, and asks its proxy
-// whether the external key is one that can be used.
-func (s *Service) storeForKey(ctx context.Context, call *authz.Call, record *keyRecord) error {
+// storeForKey finds the key store that a new key is to be in, and asks an external
+// one's proxy whether the external key is one that can be used.
+func (s *Service) storeForKey(ctx context.Context, call *authz.Call, record *keyRecord) (*keyStore, error) {
 	ks, err := s.findKeyStore(ctx, call, record.Store)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if record.Origin != api.OriginTypeExternalKeyStore {
-		return awserr.Validationf("Origin %s does not match the type of the custom key store, EXTERNAL_KEY_STORE.", record.Origin)
+	// A type has the name of its keys' origin.
+	if string(record.Origin) != string(ks.kind()) {
+		return nil, awserr.Validationf("Origin %s does not match the type of the custom key store, %s.", record.Origin, ks.kind())
 	}
+	record.Cluster = ks.Cluster
 	noteStore(call, record)
 	if ks.State != api.ConnectionStateTypeConnected {
-		return api.CustomKeyStoreInvalidStateException(notConnected)
+		return nil, api.CustomKeyStoreInvalidStateException(unconnected(record))
+	}
+	if ks.Cluster != "" {
+		return ks, nil
 	}
 	if err := s.Store.View(ctx, func(r store.Reader) error { return checkExternalKeyFree(r, record) }); err != nil {
-		return err
+		return nil, err
 	}
 	t, err := s.target(call, &ks.keyStoreRecord, record.ExternalKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := s.ExternalKeys.KeyMetadata(ctx, t)
 	if err != nil {
-		return fromProxy(err, whileCreating)
+		return nil, fromProxy(err, whileCreating)
 	}
 	if !m.Suits() {
-		return api.XksKeyInvalidConfigurationException(badExternalKey)
+		return nil, api.XksKeyInvalidConfigurationException(badExternalKey)
 	}
-	return nil
+	return ks, nil
+}
+
+// unconnected says of a key that its key store is not connected.
+func unconnected(k *keyRecord) string {
+	if k.Cluster != "" {
+		return notLoggedIn
+	}
+	return notConnected
 }
 
 func checkExternalKeyFree(r store.Reader, record *keyRecord) error {
-	_, err := externalKeyRecords.Get(r, scope(record.Account, record.Region), externalKeyID(record.Store, record.ExternalKey))
+	_, err := externalKeyRecords.Get(r, scope(record.Account, record.Region), record.heldAs())
 	if err == nil {
 		return api.XksKeyAlreadyInUseException("The external key " + record.ExternalKey + " is already associated with a KMS key in this external key store.")
 	}
@@ -99,12 +112,12 @@ func claimExternalKey(tx *store.Tx, record *keyRecord) error {
 		return err
 	}
 	if now.State != api.ConnectionStateTypeConnected {
-		return api.CustomKeyStoreInvalidStateException(notConnected)
+		return api.CustomKeyStoreInvalidStateException(unconnected(record))
 	}
 	if err := checkExternalKeyFree(tx, record); err != nil {
 		return err
 	}
-	return externalKeyRecords.Put(tx, at, externalKeyID(record.Store, record.ExternalKey), externalKeyRecord{Key: record.ID})
+	return externalKeyRecords.Put(tx, at, record.heldAs(), externalKeyRecord{Key: record.ID})
 }
 
 // freeExternalKey gives the external key back when its key is deleted.
@@ -112,12 +125,16 @@ func freeExternalKey(tx *store.Tx, k *key) error {
 	if k.Store == "" {
 		return nil
 	}
-	return externalKeyRecords.Delete(tx, scope(k.Account, k.Region), externalKeyID(k.Store, k.ExternalKey))
+	return externalKeyRecords.Delete(tx, scope(k.Account, k.Region), k.heldAs())
 }
 
 // noteStore puts into the audit record where the key is.
 func noteStore(call *authz.Call, k *keyRecord) {
 	call.Audit.SetAdditional("customKeyStoreId", k.Store)
+	if k.Cluster != "" {
+		call.Audit.SetAdditional("clusterId", k.Cluster)
+		return
+	}
 	call.Audit.SetAdditional("xksKeyId", k.ExternalKey)
 }
 
@@ -149,6 +166,9 @@ func (s *Service) outside(ctx context.Context, call *authz.Call, k *key) (*xks.T
 	if ks.State != api.ConnectionStateTypeConnected {
 		return nil, api.KMSInvalidStateException(notConnected)
 	}
+	if err := s.storeRate(call, ks); err != nil {
+		return nil, err
+	}
 	t, err := s.target(call, &ks.keyStoreRecord, k.ExternalKey)
 	if err == nil {
 		t.Metadata.KeyARN = k.ARN
@@ -156,7 +176,11 @@ func (s *Service) outside(ctx context.Context, call *authz.Call, k *key) (*xks.T
 	return t, err
 }
 
+// encryptOutside encrypts under a key that is in a custom key store.
 func (s *Service) encryptOutside(ctx context.Context, call *authz.Call, k *key, plaintext secret.Bytes, encryptionContext map[string]string) ([]byte, error) {
+	if k.Cluster != "" {
+		return s.encryptInHSMs(ctx, call, k, plaintext, encryptionContext)
+	}
 	t, err := s.outside(ctx, call, k)
 	if err != nil {
 		return nil, err
@@ -165,7 +189,11 @@ func (s *Service) encryptOutside(ctx context.Context, call *authz.Call, k *key, 
 	return blob, fromProxy(err, nil)
 }
 
+// decryptOutside is the inverse of encryptOutside.
 func (s *Service) decryptOutside(ctx context.Context, call *authz.Call, k *key, blob []byte, encryptionContext map[string]string) (secret.Bytes, error) {
+	if k.Cluster != "" {
+		return s.decryptInHSMs(ctx, call, k, blob, encryptionContext)
+	}
 	t, err := s.outside(ctx, call, k)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/gateway"
+	"github.com/strongroom/strongroom/internal/keyring/pkcs11"
 	"github.com/strongroom/strongroom/internal/keyring/software"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/policy"
@@ -87,6 +88,7 @@ type harness struct {
 	// identity are the identity policies of callers, by ARN.
 	identity map[string]string
 	outside  *outsideKeys
+	clusters *fakeClusters
 	log      *bytes.Buffer
 	// before, if set, runs in the pipeline before an operation does.
 	before func(call *authz.Call)
@@ -120,8 +122,13 @@ func newHarness(t *testing.T) *harness {
 		t.Fatal(err)
 	}
 	h.outside = &outsideKeys{inner: ring}
+	inside, err := pkcs11.New(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clusters = newFakeClusters()
 	h.config = Config{
-		ExternalKeys: h.outside, KeyStoreSecrets: box,
+		ExternalKeys: h.outside, KeyStoreSecrets: box, Clusters: h.clusters, HSMKeys: inside, OpenHSM: h.clusters.open,
 		Store: h.store, Keyring: ring, Principals: known{}, Uses: h.journal, Clock: h.clock, Rand: rand.Reader,
 		Regions: []string{region, second}, MarkerKey: make(secret.Bytes, 32), GrantTokenKey: make(secret.Bytes, 32),
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),

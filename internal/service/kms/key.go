@@ -97,7 +97,10 @@ func (k *key) metadata() *api.KeyMetadata {
 	}
 	if k.Store != "" {
 		m.CustomKeyStoreId = k.Store
-		m.XksKeyConfiguration = &api.XksKeyConfigurationType{Id: k.ExternalKey}
+		m.CloudHsmClusterId = k.Cluster
+		if k.Cluster == "" {
+			m.XksKeyConfiguration = &api.XksKeyConfigurationType{Id: k.ExternalKey}
+		}
 	}
 	if n := len(k.Materials); n > 0 && k.Materials[n-1].Import != nil && k.Materials[n-1].present() {
 		m.ExpirationModel, m.ValidTo = k.Materials[n-1].Import.ExpirationModel, k.Materials[n-1].Import.ValidTo

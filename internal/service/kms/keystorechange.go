@@ -52,14 +52,17 @@ func errConnection(r *keyStoreRecord, operation string) error {
 	return api.CustomKeyStoreInvalidStateException("Custom key store " + r.ID + " has the connection state " + string(r.State) + ", which is not valid for " + operation + ".")
 }
 
-// UpdateCustomKeyStore changes a key store, which must be disconnected unless its
-// name, the path or the credential is all that changes. The proxy has to answer to
+// UpdateCustomKeyStore changes a key store, which must be disconnected unless it is an
+// external one whose name, path or credential is all that changes. The proxy has to answer to
 // what is new before it holds; from then on each request uses it, so that a
 // credential is rotated without a gap.
 func (s *Service) UpdateCustomKeyStore(ctx context.Context, call *authz.Call, in *api.UpdateCustomKeyStoreInput) (*api.UpdateCustomKeyStoreOutput, error) {
 	moved := in.XksProxyUriEndpoint != "" || in.XksProxyVpcEndpointServiceName != "" || in.XksProxyVpcEndpointServiceOwner != "" || in.XksProxyConnectivity != ""
 	tried := in.XksProxyUriPath != "" || in.XksProxyAuthenticationCredential != nil
 	prepare := func(r *keyStoreRecord) error {
+		if r.Cluster != "" {
+			return s.updateClusterStore(ctx, call, in, r)
+		}
 		switch {
 		case in.KeyStorePassword != "":
 			return errNotFor("KeyStorePassword", api.CustomKeyStoreTypeExternalKeyStore)

@@ -18,6 +18,9 @@ func (s *Service) ConnectCustomKeyStore(ctx context.Context, call *authz.Call, i
 		case api.ConnectionStateTypeFailed, api.ConnectionStateTypeDisconnecting:
 			return errConnection(r, call.Operation)
 		}
+		if r.Cluster != "" {
+			return s.checkCluster(ctx, r)
+		}
 		return nil
 	}
 	edit := func(tx *store.Tx, r *keyStoreRecord) error {
@@ -52,8 +55,8 @@ func (s *Service) DisconnectCustomKeyStore(ctx context.Context, call *authz.Call
 	return changeKeyStore(ctx, s, call, in.CustomKeyStoreId, prepare, edit, &api.DisconnectCustomKeyStoreOutput{})
 }
 
-// connect is the worker's task: it asks the proxy, and says in the record what came
-// of it, unless the store was disconnected or deleted meanwhile.
+// connect is the worker's task: it asks the proxy or logs in to the cluster, and says
+// in the record what came of it, unless the store was disconnected or deleted meanwhile.
 func (s *Service) connect(ctx context.Context, region string, due dueRecord) error {
 	at := scope(due.Account, region)
 	waits := func(r store.Reader) (record keyStoreRecord, yes bool, err error) {
@@ -74,15 +77,10 @@ func (s *Service) connect(ctx context.Context, region string, due dueRecord) err
 	if err != nil {
 		return err
 	}
-	var failed error
+	var failure api.ConnectionErrorCodeType
 	if waiting {
-		id, err := s.newKeyID(false) // nobody's request, with an id of its own
-		if err != nil {
+		if failure, err = s.tryConnection(ctx, &record); err != nil {
 			return err
-		}
-		failed = s.health(ctx, &record, xksapi.Metadata{Operation: "ConnectCustomKeyStore", RequestID: id})
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
@@ -94,9 +92,29 @@ func (s *Service) connect(ctx context.Context, region string, due dueRecord) err
 			return err
 		}
 		record.State, record.Failure, record.Asked = api.ConnectionStateTypeConnected, "", nil
-		if failed != nil {
-			record.State, record.Failure = api.ConnectionStateTypeFailed, connectionError(failed)
+		if failure != "" {
+			record.State, record.Failure = api.ConnectionStateTypeFailed, failure
 		}
 		return putKeyStore(tx, &record)
 	})
+}
+
+// tryConnection returns why a key store cannot be connected, "" if it can. An error is
+// that the question could not be asked.
+func (s *Service) tryConnection(ctx context.Context, r *keyStoreRecord) (api.ConnectionErrorCodeType, error) {
+	if r.Cluster != "" {
+		return s.tryCluster(ctx, r)
+	}
+	id, err := s.newKeyID(false) // nobody's request, with an id of its own
+	if err != nil {
+		return "", err
+	}
+	failed := s.health(ctx, r, xksapi.Metadata{Operation: "ConnectCustomKeyStore", RequestID: id})
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if failed != nil {
+		return connectionError(failed), nil
+	}
+	return "", nil
 }

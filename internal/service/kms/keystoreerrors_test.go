@@ -96,9 +96,26 @@ func aboutProxies(name string) map[string]provocation {
 // creatingKeyStore and updatingKeyStore are the rows of those operations.
 func creatingKeyStore() map[string]provocation {
 	all := aboutProxies("CustomKeyStoreName")
-	all["CloudHsmClusterNotFoundException"] = func(_ *harness, p *provoked) string {
-		p.in = m{"CustomKeyStoreName": "h", "CloudHsmClusterId": "cluster-aaaaaaaaaaa", "KeyStorePassword": "password", "TrustAnchorCertificate": "pem"}
-		return "Cluster with id cluster-aaaaaaaaaaa not found."
+	for code, provoke := range map[string]provocation{
+		"CloudHsmClusterNotFoundException": func(h *harness, _ *provoked) string {
+			h.clusters.remove(clusterID)
+			return "Cluster with id " + clusterID + " not found."
+		},
+		"CloudHsmClusterNotActiveException":            inactiveCluster,
+		"CloudHsmClusterInvalidConfigurationException": smallCluster,
+		"IncorrectTrustAnchorException": func(h *harness, p *provoked) string {
+			p.in["TrustAnchorCertificate"] = strangeAnchor(h.t)
+			return "The trust anchor certificate in the request is not the trust anchor certificate of the cluster " + clusterID + "."
+		},
+		"CloudHsmClusterInUseException": func(h *harness, _ *provoked) string {
+			h.clusterStore("first")
+			return "The AWS CloudHSM cluster " + clusterID + " is already associated with a custom key store."
+		},
+	} {
+		all[code] = func(h *harness, p *provoked) string {
+			p.in = h.sampleClusterStore("h")
+			return provoke(h, p)
+		}
 	}
 	all["LimitExceededException"] = func(h *harness, _ *provoked) string {
 		for i := range maxKeyStores {
@@ -115,5 +132,55 @@ func updatingKeyStore() map[string]provocation {
 		p.in["XksProxyUriEndpoint"] = "https://moved.example.com"
 		return storeIs("CONNECTED", "ConnectCustomKeyStore")(h, p)
 	}
+	for code, provoke := range map[string]provocation{
+		"CloudHsmClusterNotFoundException": func(_ *harness, p *provoked) string {
+			p.in["CloudHsmClusterId"] = absentCluster
+			return "Cluster with id " + absentCluster + " not found."
+		},
+		"CloudHsmClusterNotActiveException":            inactiveCluster,
+		"CloudHsmClusterInvalidConfigurationException": smallCluster,
+		"CloudHsmClusterNotRelatedException": func(_ *harness, p *provoked) string {
+			p.in["CloudHsmClusterId"] = otherCluster
+			return "The cluster " + otherCluster + " does not share a backup history with the cluster " + clusterID + " of the custom key store."
+		},
+	} {
+		all[code] = func(h *harness, p *provoked) string {
+			p.in = m{"CustomKeyStoreId": h.clusterStore("h"), "CloudHsmClusterId": clusterID}
+			return provoke(h, p)
+		}
+	}
 	return all
+}
+
+// connectingKeyStore is the row of ConnectCustomKeyStore.
+func connectingKeyStore() map[string]provocation {
+	ofCluster := func(provoke provocation) provocation {
+		return func(h *harness, p *provoked) string {
+			p.in = m{"CustomKeyStoreId": h.clusterStore("h")}
+			return provoke(h, p)
+		}
+	}
+	return map[string]provocation{
+		"CustomKeyStoreInvalidStateException": func(h *harness, p *provoked) string {
+			h.outside.failing(xks.ErrUnreachable)
+			return storeIs("FAILED", "ConnectCustomKeyStore")(h, p)
+		},
+		"CloudHsmClusterNotActiveException": ofCluster(inactiveCluster),
+		"CloudHsmClusterInvalidConfigurationException": ofCluster(func(h *harness, _ *provoked) string {
+			h.clusters.edit(clusterID, func(c *Cluster) { c.HSMs = nil })
+			return noHSM
+		}),
+	}
+}
+
+// inactiveCluster is the provocation by a cluster that nobody has initialised,
+// smallCluster that by one whose HSMs fail together.
+func inactiveCluster(h *harness, _ *provoked) string {
+	h.clusters.edit(clusterID, func(c *Cluster) { c.Active = false })
+	return "The AWS CloudHSM cluster " + clusterID + " is not active. Initialize and activate the cluster and try the request again."
+}
+
+func smallCluster(h *harness, _ *provoked) string {
+	h.clusters.edit(clusterID, func(c *Cluster) { c.HSMs[1].Zone = c.HSMs[0].Zone })
+	return fewHSMs
 }

@@ -31,8 +31,8 @@ type Sealer interface {
 	Open(sealed, binding []byte) (secret.Bytes, error)
 }
 
-// keyStoreRecord is a custom key store (kms.md §16). There are no CloudHSM clusters
-// yet, so that each is an external key store.
+// keyStoreRecord is a custom key store (kms.md §16): one of a CloudHSM cluster if it
+// has a Cluster, and an external one otherwise.
 type keyStoreRecord struct {
 	Account string                  `json:"account"`
 	Region  string                  `json:"region"`
@@ -45,6 +45,19 @@ type keyStoreRecord struct {
 	// Asked is when the connection was asked for that is being made.
 	Asked *time.Time  `json:"asked,omitempty"`
 	Proxy proxyRecord `json:"proxy"`
+	// Cluster is the CloudHSM cluster's id, Anchor its trust anchor as it was given,
+	// and Password that of kmsuser, sealed and bound to the store.
+	Cluster  string `json:"cluster,omitempty"`
+	Anchor   string `json:"anchor,omitempty"`
+	Password []byte `json:"password,omitempty"`
+}
+
+// kind is the type that answers show.
+func (r *keyStoreRecord) kind() api.CustomKeyStoreType {
+	if r.Cluster != "" {
+		return api.CustomKeyStoreTypeAwsCloudhsm
+	}
+	return api.CustomKeyStoreTypeExternalKeyStore
 }
 
 // proxyRecord says how the proxy of an external key store is reached.
@@ -62,7 +75,8 @@ type proxyRecord struct {
 }
 
 // externalKeyRecord says which KMS key an external key belongs to. Its id is the
-// key store's, a slash, and the external key's.
+// key store's, a slash, and the external key's. A key in a CloudHSM cluster has one
+// too, under its own id, so that its key store is known to have keys.
 type externalKeyRecord struct {
 	Key string `json:"key"`
 }
@@ -72,7 +86,7 @@ const byName = "by-name"
 const keyStoreCollection = "kms-key-store"
 
 var (
-	keyStoreRecords = store.NewCollection(keyStoreCollection, 1, store.Index[keyStoreRecord]{
+	keyStoreRecords = store.NewCollection(keyStoreCollection, 2, store.Index[keyStoreRecord]{
 		Name:   byName,
 		Values: func(_ string, r keyStoreRecord) []string { return []string{r.Name} },
 	})
@@ -80,6 +94,14 @@ var (
 )
 
 func externalKeyID(store, external string) string { return store + "/" + external }
+
+// heldAs is the id under which a key's store holds it.
+func (r *keyRecord) heldAs() string {
+	if r.Cluster != "" {
+		return externalKeyID(r.Store, r.ID)
+	}
+	return externalKeyID(r.Store, r.ExternalKey)
+}
 
 // keyStore is a custom key store as calls use it, with the version of its record.
 type keyStore struct {
@@ -118,6 +140,11 @@ func (r *keyStoreRecord) secretBinding() []byte {
 	return []byte(r.Account + "/" + r.Region + "/" + r.ID + "/" + r.Proxy.AccessKeyID)
 }
 
+// passwordBinding is what the password of kmsuser is bound to.
+func (r *keyStoreRecord) passwordBinding() []byte {
+	return []byte(r.Account + "/" + r.Region + "/" + r.ID + "/kmsuser")
+}
+
 // endpoint opens the credential, for as long as a request takes.
 func (s *Service) endpoint(r *keyStoreRecord) (xks.Endpoint, error) {
 	opened, err := s.KeyStoreSecrets.Open(r.Proxy.Secret, r.secretBinding())
@@ -134,13 +161,17 @@ func (s *Service) endpoint(r *keyStoreRecord) (xks.Endpoint, error) {
 // listEntry is how DescribeCustomKeyStores shows the store.
 func (r *keyStoreRecord) listEntry() api.CustomKeyStoresListEntry {
 	created := r.Created
-	return api.CustomKeyStoresListEntry{
-		CustomKeyStoreId: r.ID, CustomKeyStoreName: r.Name, CustomKeyStoreType: api.CustomKeyStoreTypeExternalKeyStore,
+	entry := api.CustomKeyStoresListEntry{
+		CustomKeyStoreId: r.ID, CustomKeyStoreName: r.Name, CustomKeyStoreType: r.kind(),
 		ConnectionState: r.State, ConnectionErrorCode: r.Failure, CreationDate: &created,
-		XksProxyConfiguration: &api.XksProxyConfigurationType{
+		CloudHsmClusterId: r.Cluster, TrustAnchorCertificate: r.Anchor,
+	}
+	if r.Cluster == "" {
+		entry.XksProxyConfiguration = &api.XksProxyConfigurationType{
 			Connectivity: r.Proxy.Connectivity, AccessKeyId: secret.String(r.Proxy.AccessKeyID),
 			UriEndpoint: r.Proxy.Endpoint, UriPath: r.Proxy.Path,
 			VpcEndpointServiceName: r.Proxy.Service, VpcEndpointServiceOwner: r.Proxy.ServiceOwner,
-		},
+		}
 	}
+	return entry
 }

@@ -24,8 +24,9 @@ func (s *Service) mayKeyStores(ctx context.Context, call *authz.Call) error {
 	return s.mayInAccount(ctx, call, "", "*", conditionMap{"calleraccount": {call.Principal.Account}})
 }
 
-// CreateCustomKeyStore registers an external key store, after its proxy has shown
-// that it can be used. The store is not connected.
+// CreateCustomKeyStore registers a key store: an external one after its proxy has shown
+// that it can be used, one of a CloudHSM cluster after its owner has shown who it is.
+// The store is not connected.
 func (s *Service) CreateCustomKeyStore(ctx context.Context, call *authz.Call, in *api.CreateCustomKeyStoreInput) (*api.CreateCustomKeyStoreOutput, error) {
 	if err := s.mayKeyStores(ctx, call); err != nil {
 		return nil, err
@@ -36,27 +37,17 @@ func (s *Service) CreateCustomKeyStore(ctx context.Context, call *authz.Call, in
 	record := keyStoreRecord{
 		Account: call.Principal.Account, Region: call.Region, Name: in.CustomKeyStoreName, Created: call.Time,
 		State: api.ConnectionStateTypeDisconnected,
-		Proxy: proxyRecord{
-			Connectivity: in.XksProxyConnectivity, Endpoint: in.XksProxyUriEndpoint, Path: in.XksProxyUriPath,
-			Service: in.XksProxyVpcEndpointServiceName, ServiceOwner: in.XksProxyVpcEndpointServiceOwner,
-		},
 	}
 	var err error
 	if record.ID, err = s.newKeyStoreID(); err != nil {
 		return nil, err
 	}
-	if err := s.setCredential(&record, in.XksProxyAuthenticationCredential); err != nil {
-		return nil, err
+	if in.CustomKeyStoreType == api.CustomKeyStoreTypeExternalKeyStore {
+		err = s.newExternalStore(ctx, call, in, &record)
+	} else {
+		err = s.newClusterStore(ctx, call, in, &record)
 	}
-	if err := record.Proxy.check(); err != nil {
-		return nil, err
-	}
-	// Before the proxy is asked: what cannot be made need not bother it.
-	err = s.Store.View(ctx, func(r store.Reader) error { return fits(r, &record, "") })
 	if err != nil {
-		return nil, err
-	}
-	if err := s.tryProxy(ctx, call, &record); err != nil {
 		return nil, err
 	}
 	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateCustomKeyStoreOutput, error) {
@@ -66,6 +57,25 @@ func (s *Service) CreateCustomKeyStore(ctx context.Context, call *authz.Call, in
 		in := scope(record.Account, record.Region)
 		return &api.CreateCustomKeyStoreOutput{CustomKeyStoreId: record.ID}, keyStoreRecords.Put(tx, in, record.ID, record)
 	})
+}
+
+// newExternalStore makes what CreateCustomKeyStore asks for, of a proxy.
+func (s *Service) newExternalStore(ctx context.Context, call *authz.Call, in *api.CreateCustomKeyStoreInput, record *keyStoreRecord) error {
+	record.Proxy = proxyRecord{
+		Connectivity: in.XksProxyConnectivity, Endpoint: in.XksProxyUriEndpoint, Path: in.XksProxyUriPath,
+		Service: in.XksProxyVpcEndpointServiceName, ServiceOwner: in.XksProxyVpcEndpointServiceOwner,
+	}
+	if err := s.setCredential(record, in.XksProxyAuthenticationCredential); err != nil {
+		return err
+	}
+	if err := record.Proxy.check(); err != nil {
+		return err
+	}
+	// Before the proxy is asked: what cannot be made need not bother it.
+	if err := s.Store.View(ctx, func(r store.Reader) error { return fits(r, record, "") }); err != nil {
+		return err
+	}
+	return s.tryProxy(ctx, call, record)
 }
 
 // checkNewKeyStore looks at how the parameters of CreateCustomKeyStore go together.
@@ -91,10 +101,7 @@ func (s *Service) checkNewKeyStore(in *api.CreateCustomKeyStoreInput) error {
 	if name := firstMember(unwanted, true); name != "" {
 		return errNotFor(name, kind)
 	}
-	if !external {
-		return api.CloudHsmClusterNotFoundException("Cluster with id " + in.CloudHsmClusterId + " not found.")
-	}
-	if s.ExternalKeys == nil {
+	if external && s.ExternalKeys == nil {
 		return api.UnsupportedOperationException("External key stores are not available on this server.")
 	}
 	return nil
@@ -166,6 +173,10 @@ func fits(r store.Reader, record *keyStoreRecord, except string) error {
 		switch o := &other.Proxy; {
 		case other.Name == record.Name:
 			return api.CustomKeyStoreNameInUseException("A custom key store with the name " + record.Name + " already exists.")
+		case record.Cluster != "" || other.Cluster != "":
+			if record.Cluster == other.Cluster {
+				return api.CloudHsmClusterInUseException("The AWS CloudHSM cluster " + record.Cluster + " is already associated with a custom key store.")
+			}
 		case o.Host == p.Host && o.Path == p.Path:
 			return api.XksProxyUriInUseException("The XksProxyUriEndpoint and XksProxyUriPath are already associated with another external key store.")
 		case o.Host == p.Host && (o.Service != "" || p.Service != ""):
@@ -182,7 +193,17 @@ func (s *Service) tryProxy(ctx context.Context, call *authz.Call, r *keyStoreRec
 	return fromProxy(s.health(ctx, r, xksapi.Metadata{Operation: call.Operation, RequestID: call.RequestID}), whileManaging)
 }
 
+// health asks the proxy of an external key store, and says in the log when it does not
+// serve.
 func (s *Service) health(ctx context.Context, r *keyStoreRecord, m xksapi.Metadata) error {
+	err := s.askHealth(ctx, r, m)
+	if err != nil {
+		s.sayUnserved(r, m.Operation, err)
+	}
+	return err
+}
+
+func (s *Service) askHealth(ctx context.Context, r *keyStoreRecord, m xksapi.Metadata) error {
 	at, err := s.endpoint(r)
 	if err != nil {
 		return err
@@ -191,17 +212,19 @@ func (s *Service) health(ctx context.Context, r *keyStoreRecord, m xksapi.Metada
 	if err == nil && !h.Serves() {
 		err = fmt.Errorf("%w: none of its key managers serves", xks.ErrUnreachable)
 	}
-	if err != nil {
-		// The answer to the caller has AWS's words; who runs this server wants to
-		// know what it was, and what the proxy says of it.
-		said := ""
-		var refused *xksapi.Error
-		if errors.As(err, &refused) {
-			said = refused.Message
-		}
-		s.Log.Warn("the proxy of an external key store does not serve", "store", r.Name, "host", r.Proxy.Host, "for", m.Operation, "error", err, "proxySays", said)
-	}
 	return err
+}
+
+// sayUnserved says what a proxy answered instead of serving. The answer to a caller
+// has AWS's words; who runs this server wants to know what it was, and what the proxy
+// says of it.
+func (s *Service) sayUnserved(r *keyStoreRecord, operation string, err error) {
+	said := ""
+	var refused *xksapi.Error
+	if errors.As(err, &refused) {
+		said = refused.Message
+	}
+	s.Log.Warn("the proxy of an external key store does not serve", "store", r.Name, "host", r.Proxy.Host, "for", operation, "error", err, "proxySays", said)
 }
 
 // DescribeCustomKeyStores shows the key stores of the account and region, or one.

@@ -32,6 +32,10 @@ const (
 	limitGrants  = "grants-per-key"
 )
 
+// limitStore is the rate of a custom key store: each has one of its own, whosever
+// account uses its keys.
+const limitStore = "custom-key-store"
+
 // AWS's values of the resource quotas.
 const (
 	maxKeys = 100_000
@@ -48,7 +52,7 @@ const (
 //	ACCOUNT/NAME=N      at most N, for one account
 //
 // N may be "off". NAME is keys, aliases-per-key, grants-per-key, one of the shared
-// rates (symmetric, rsa, …) or, for an operation that has a rate of its own, its
+// rates (symmetric, rsa, …), custom-key-store for each such store or, for an operation that has a rate of its own, its
 // name. What is set for one account wins over what is set for every one, and that
 // over AWS's. Without entries the result is nil.
 func ParseLimits(entries []string) (*Limits, error) {
@@ -112,7 +116,7 @@ func knownLimit(name string) bool {
 
 // limitNames are the names that are no operation's.
 func limitNames() []string {
-	return append([]string{limitKeys, limitAliases, limitGrants}, sharedNames[:]...)
+	return append([]string{limitKeys, limitAliases, limitGrants, limitStore}, sharedNames[:]...)
 }
 
 // set returns what is set for an account, and whether anything is.
@@ -212,6 +216,9 @@ var sharedNames = [sharedRates]string{
 // awsRate is AWS's quota for a shared rate, in requests a second. It has none on
 // record for ML-KEM, which is taken to be as ML-DSA and, for pairs, as ECC.
 func awsRate(region, name string) int64 {
+	if name == limitStore {
+		return 1800
+	}
 	switch slices.Index(sharedNames[:], name) {
 	case rateSymmetric:
 		switch region {

@@ -22,7 +22,7 @@ func TestLimitsThatAreRefused(t *testing.T) {
 		"":                      `"" is neither "aws" nor NAME=NUMBER`,
 		"AWS":                   `neither "aws" nor`,
 		"symmetric":             `neither "aws" nor`,
-		"symetric=5":            `there is no limit "symetric"; there are: keys, aliases-per-key, grants-per-key, symmetric, rsa,`,
+		"symetric=5":            `there is no limit "symetric"; there are: keys, aliases-per-key, grants-per-key, custom-key-store, symmetric, rsa,`,
 		"Encrypt=5":             `there is no limit "Encrypt"`, // it has a shared rate
 		"CreateVault=5":         `there is no limit "CreateVault"`,
 		"keys=":                 `keys: "" is neither "off" nor a number from 0 to 1000000000`,

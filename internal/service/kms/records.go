@@ -48,6 +48,8 @@ type keyRecord struct {
 	// key behind the store's proxy (XksKeyId).
 	Store       string `json:"store,omitempty"`
 	ExternalKey string `json:"externalKey,omitempty"`
+	// Cluster is the CloudHSM cluster of that key store, if it is of one.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 type tag struct {
@@ -78,7 +80,7 @@ type dueRecord struct {
 	Account string    `json:"account"`
 	Key     string    `json:"key"` // or the key store
 	Task    dueTask   `json:"task"`
-	// Material is the id of the material that expires.
+	// Material is the id of the material that expires or is to be destroyed.
 	Material string `json:"material,omitempty"`
 }
 
@@ -93,6 +95,9 @@ const (
 	finishPrimary  dueTask = "finish-primary" // after UpdatePrimaryRegion
 	expireMaterial dueTask = "expire-material"
 	connectStore   dueTask = "connect-store"
+	// destroyMaterial is to be done in the cluster of a key store, of which Key is the
+	// id.
+	destroyMaterial dueTask = "destroy-material"
 )
 
 func (d dueRecord) id() string {
@@ -115,7 +120,7 @@ const (
 )
 
 var (
-	keyRecords   = store.NewCollection[keyRecord](keyCollection, 3)
+	keyRecords   = store.NewCollection[keyRecord](keyCollection, 4)
 	aliasRecords = store.NewCollection(aliasCollection, 1, store.Index[aliasRecord]{
 		Name:   byTarget,
 		Values: func(_ string, a aliasRecord) []string { return []string{a.Target} },

@@ -15,7 +15,9 @@ import (
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/attestation"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/hsm"
 	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/keyring/pkcs11"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
@@ -55,8 +57,15 @@ type Config struct {
 	Actions []string
 	// ExternalKeys asks the proxies of external key stores; if nil, none can be made.
 	ExternalKeys ExternalKeys
-	// KeyStoreSecrets keeps the secrets of their credentials; must be set if
-	// ExternalKeys is.
+	// Clusters are the CloudHSM clusters that key stores can be made of; if nil, there
+	// are none.
+	Clusters Clusters
+	// HSMKeys makes and uses the keys in them, and OpenHSM logs in to one; both must be
+	// set if Clusters is. Of what OpenHSM is handed, Module, Token and PIN are set.
+	HSMKeys *pkcs11.Module
+	OpenHSM hsm.Opener
+	// KeyStoreSecrets keeps the secrets of key stores' credentials; must be set if
+	// ExternalKeys or Clusters is.
 	KeyStoreSecrets Sealer
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
@@ -87,6 +96,8 @@ type Service struct {
 	owners    *store.Cache[ownerRecord, string] // the account of a key id
 	grants    *grantCache
 	keyStores *store.Cache[keyStoreRecord, *keyStore]
+	sessions  hsmSessions
+	stores    watchedStores
 	throttle  throttle
 	due       chan struct{} // wakes the worker when something falls due earlier
 	stop      []func()
@@ -116,19 +127,24 @@ func New(cfg Config) *Service {
 		keyStores: store.NewCache(cfg.Store, keyStoreRecords, cachedKeyStores, cachedKeyStore),
 		throttle:  throttle{limits: cfg.Limits, log: cfg.Log, clock: cfg.Clock},
 		due:       make(chan struct{}, 1),
+		stores:    watchedStores{failing: map[string]bool{}, changed: make(chan struct{}, 1)},
 	}
 	s.stop = append(s.stop,
 		s.keys.Close, s.aliases.Close, s.owners.Close, s.keyStores.Close,
 		// A key that changed may have lost material, which is then held nowhere.
 		cfg.Store.Watch(keyCollection, func(c store.Change) { s.Keyring.Forget(c.ID) }),
 		cfg.Store.Watch(dueCollection, func(store.Change) { s.nudge() }),
+		cfg.Store.Watch(keyStoreCollection, s.stores.note),
 	)
 	return s
 }
 
-// Close stops following the store.
+// Close stops following the store and logs out of all HSMs.
 func (s *Service) Close() {
 	for _, stop := range s.stop {
 		stop()
+	}
+	if err := s.sessions.close(); err != nil {
+		s.Log.Warn("logging out of an HSM has failed", "error", err)
 	}
 }

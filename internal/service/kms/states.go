@@ -175,7 +175,7 @@ func (k *key) admits(g group) *awserr.Error {
 	case known && r == unsupported:
 		return api.UnsupportedOperationException("")
 	case g == cryptographic && k.State == api.KeyStateUnavailable && k.Store != "":
-		return api.KMSInvalidStateException(notConnected)
+		return api.KMSInvalidStateException(unconnected(&k.keyRecord))
 	case g == cancellingDel && known:
 		return api.KMSInvalidStateException(k.ARN + " is not pending deletion.")
 	default:

@@ -180,6 +180,7 @@ type throttle struct {
 	all atomic.Pointer[map[payer]*meters]
 
 	mu      sync.Mutex
+	stores  map[string]*meter // by the ids of custom key stores
 	refused map[string]int
 	said    time.Time
 }
@@ -221,7 +222,42 @@ func (t *throttle) meters(account, region string) *meters {
 }
 
 // forget starts all meters afresh.
-func (t *throttle) forget() { t.all.Store(nil) }
+func (t *throttle) forget() {
+	t.all.Store(nil)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stores = nil
+}
+
+// ofStore is the meter of a custom key store; nil if there are no rates at all.
+func (t *throttle) ofStore(ks *keyStore) *meter {
+	if !t.limits.Throttle() {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.stores[ks.ID]
+	if m == nil {
+		if t.stores == nil || len(t.stores) >= mostPayers {
+			t.stores = map[string]*meter{}
+		}
+		m = &meter{}
+		m.setRate(t.limits.rate(ks.Account, ks.Region, limitStore))
+		t.stores[ks.ID] = m
+	}
+	return m
+}
+
+// storeRate counts a use of a key in a custom key store, or of its randomness, against
+// the store's own rate.
+func (s *Service) storeRate(call *authz.Call, ks *keyStore) error {
+	m := s.throttle.ofStore(ks)
+	if m == nil || m.take(call.Time) {
+		return nil
+	}
+	s.throttle.count(ks.Account + " " + ks.Region + " " + limitStore + " " + ks.ID)
+	return errThrottled
+}
 
 const (
 	throttledEvery = time.Minute

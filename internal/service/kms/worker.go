@@ -98,6 +98,9 @@ func (s *Service) do(ctx context.Context, region string, due dueRecord) error {
 	if due.Task == connectStore {
 		return s.connect(ctx, region, due)
 	}
+	if due.Task == destroyMaterial {
+		return s.destroy(ctx, region, due)
+	}
 	run, err := s.prepare(ctx, region, due)
 	if err != nil {
 		return err
@@ -163,6 +166,9 @@ func (s *Service) deletion(due dueRecord, events *serviceEvents) job {
 			return err
 		}
 		if err := leaveSiblings(tx, k, events.at); err != nil {
+			return err
+		}
+		if err := destroyLater(tx, k, events.at); err != nil {
 			return err
 		}
 		return events.add(tx, 0, k, "DeleteKey", `{"keyId":"`+k.ARN+`"}`)
