@@ -4,7 +4,7 @@ GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
 
-.PHONY: help run dev build tools test check generate e2e bench crash lookup
+.PHONY: help run dev build tools test check generate e2e bench crash lookup xks
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: ## compare with HTTP servers that do nothing
 
 lookup: ## the first page of LookupEvents over 10 million audit records
 	$(GO) run ./bench/lookup -records 10000000
+
+xks: ## Encrypt through our external key store proxy, 500 requests a second
+	$(GO) run ./bench/xks
 
 crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
 	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e

@@ -79,6 +79,10 @@ type pool struct{ host, service string }
 const (
 	maxPools = 4096
 	maxIdle  = 64
+	// maxHandshakes is how many connections to a proxy are made at once. Where more
+	// are wanted than the processors can make within the limit, none would be: each
+	// would be given up, and its work be for nothing.
+	maxHandshakes = 16
 	// maxAnswer is the longest answer that is read, in bytes.
 	maxAnswer = 64 << 10
 )
@@ -129,9 +133,10 @@ func (c *Client) transport(at *Endpoint) (*http.Transport, error) {
 		CipherSuites:       []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
 		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 	}
+	places := make(chan struct{}, maxHandshakes)
 	t := &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return c.connect(ctx, route, !routed, config)
+			return c.connect(ctx, places, route, !routed, config)
 		},
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    maxIdle,
@@ -151,10 +156,16 @@ func (c *Client) transport(at *Endpoint) (*http.Transport, error) {
 }
 
 // connect makes a connection within the limit, also when the request that it is
-// for has given up and the pool goes on with it.
-func (c *Client) connect(ctx context.Context, address string, public bool, config *tls.Config) (net.Conn, error) {
+// for has given up and the pool goes on with it. It takes one of the places.
+func (c *Client) connect(ctx context.Context, places chan struct{}, address string, public bool, config *tls.Config) (net.Conn, error) {
 	ctx, done := c.bounded(ctx)
 	defer done()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many connections are being made", ErrUnreachable)
+	}
 	raw, err := c.cfg.Dial(ctx, address, public)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)

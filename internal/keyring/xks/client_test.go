@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -382,6 +383,47 @@ func TestNoConnectionInTime(t *testing.T) {
 	}()
 	if _, err := s.encrypt("hello"); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestHandshakesAreBounded: however many requests want a connection, a few are made at
+// a time, so that those are made within the limit.
+func TestHandshakesAreBounded(t *testing.T) {
+	s := newStand(t)
+	var now, most atomic.Int32
+	dialling := make(chan struct{}, 10*maxHandshakes)
+	s.config.Dial = func(ctx context.Context, _ string, _ bool) (net.Conn, error) {
+		most.Store(max(most.Load(), now.Add(1)))
+		defer now.Add(-1)
+		dialling <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s.renew()
+	var all sync.WaitGroup
+	for range 3 * maxHandshakes {
+		all.Go(func() {
+			if _, err := s.encrypt("hello"); !errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrTimeout) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	for range maxHandshakes {
+		<-dialling
+	}
+	ended := make(chan struct{})
+	go func() { all.Wait(); close(ended) }()
+	for waiting := true; waiting; {
+		select {
+		case <-ended:
+			waiting = false
+		default:
+			s.clock.Advance(Limit) // whoever began meanwhile ends too
+			runtime.Gosched()
+		}
+	}
+	if n := most.Load(); n != maxHandshakes {
+		t.Errorf("%d connections were being made at once, want %d", n, maxHandshakes)
 	}
 }
 
