@@ -186,6 +186,7 @@ type backupRestoreCmd struct {
 	backupFlags `embed:""`
 	jsonFlag    `embed:""`
 
+	History    string `placeholder:"PATH" help:"The data folder that the backup is of, or a full export of its audit trail: what was changed after the backup is made again."`
 	Checkpoint string `placeholder:"FILE" help:"A later checkpoint that was kept elsewhere: the restore then says, and records, how many audit records are lost."`
 
 	AllowUndoneRevocations bool `help:"Leave keys in the states that they had in the backup. Keys that were disabled since, and whatever else was taken away since, are then in force again at once."`
@@ -196,10 +197,13 @@ func (backupRestoreCmd) Help() string {
 
 A backup is old: what was disabled, denied, deleted or revoked since is not in it. Therefore keys that were enabled come back disabled: "aws kms enable-key" lets each be used again once somebody has looked at who may use it. Identities, policies, grants and access keys come back as they were.
 
+With --history, the old data folder, what was changed since is made again, and keys come back in the states that they had last. An export of the trail ends before the disaster: with one, too, keys come back disabled.
+
 Examples:
 
     strongroom backup restore /backups/strongroom-2026-01-31 --data /srv/strongroom --root /safe/root.key
-    strongroom backup restore /backups/strongroom-2026-01-31 --data /srv/strongroom --recovery`
+    strongroom backup restore /backups/strongroom-2026-01-31 --data /srv/strongroom --recovery
+    strongroom backup restore /backups/strongroom-2026-01-31 --data /srv/new --root /safe/root.key --history /srv/strongroom`
 }
 
 // Run implements the command.
@@ -214,22 +218,33 @@ func (c *backupRestoreCmd) Run(a *app) error {
 		return err
 	}
 	done, err := a.restore(context.Background(), server.RestoreConfig{
-		BackupFile: file, KeepKeys: c.AllowUndoneRevocations, Checkpoint: checkpoint, Log: slog.Default(),
+		BackupFile: file, History: c.History, KeepKeys: c.AllowUndoneRevocations, Checkpoint: checkpoint, Log: slog.Default(),
 	})
 	progress.done()
 	if err != nil {
 		return err
 	}
-	return c.print(a, done, func() string {
-		text := describeBackup(done.BackupInfo) + fmt.Sprintf("was restored into %s.\n", c.Data)
-		if done.LostRecords > 0 {
-			text += fmt.Sprintf("%s after it are lost, and the changes that they tell of.\n", count(done.LostRecords, "audit record"))
+	return c.print(a, done, func() string { return c.describe(done) })
+}
+
+func (c *backupRestoreCmd) describe(done server.Restored) string {
+	text := describeBackup(done.BackupInfo) + fmt.Sprintf("was restored into %s.\n", c.Data)
+	if c.History != "" {
+		text += fmt.Sprintf("%s since were made again; %d made keys, users and the like that are lost.\n", count(uint64(done.Replayed), "change"), done.Gone)
+		if done.Refused > 0 {
+			text += fmt.Sprintf("%d could not be made again, and what they are about is disabled: strongroom audit search --operation ReplayChange --error any\n", done.Refused)
 		}
-		if c.AllowUndoneRevocations {
-			text += "Keys are in the states that they had. What was disabled, denied, deleted or revoked since the backup is in force again.\n"
-		} else {
-			text += fmt.Sprintf("%s came back disabled. To use one again: aws kms enable-key --key-id KEY\n", count(uint64(done.KeysDisabled), "key"))
-		}
-		return text + "Identities, policies, grants and access keys are those of the backup: look at what was taken away since.\n"
-	})
+	} else if done.LostRecords > 0 {
+		text += fmt.Sprintf("%s after it are lost, and the changes that they tell of.\n", count(done.LostRecords, "audit record"))
+	}
+	switch {
+	case done.KeysDisabled > 0:
+		text += fmt.Sprintf("%s came back disabled. To use one again: aws kms enable-key --key-id KEY\n", count(uint64(done.KeysDisabled), "key"))
+	case c.History == "" && c.AllowUndoneRevocations:
+		text += "Keys are in the states that they had. What was disabled, denied, deleted or revoked since the backup is in force again.\n"
+	}
+	if c.History == "" {
+		text += "Identities, policies, grants and access keys are those of the backup: look at what was taken away since.\n"
+	}
+	return text
 }

@@ -36,8 +36,12 @@ type RestoreConfig struct {
 	// after shares, the folder gets a new root of the kind that it names. Progress is
 	// called for the check of the backup, and again for the restore.
 	BackupFile
+	// History, if not empty, is the data folder that the backup is of, or an export of
+	// its audit trail: what was changed after the backup is made again from it.
+	History string
 	// KeepKeys leaves the keys in the states that they had when the backup was made.
-	// Otherwise those that were enabled come back disabled.
+	// Otherwise those that were enabled come back disabled, unless the whole of what
+	// came after the backup was made again from a data folder.
 	KeepKeys bool
 	// Checkpoint, if not empty, is the text of a later checkpoint of the same trail,
 	// kept elsewhere: the record of the restore says what is lost up to there.
@@ -52,6 +56,12 @@ type Restored struct {
 	// Epoch counts on from here.
 	NewEpoch     uint64 `json:"newEpoch"`
 	KeysDisabled int    `json:"keysDisabled"`
+	// Replayed is how many changes were made again from the history, Gone how many
+	// were of things that only the lost records held, and Refused how many could not
+	// be made again: the trail names them, and their keys are disabled.
+	Replayed int `json:"replayed"`
+	Gone     int `json:"gone"`
+	Refused  int `json:"refused"`
 	// LostRecords is how many audit records are known to be missing; 0 when no later
 	// checkpoint was given.
 	LostRecords uint64 `json:"lostRecords"`
@@ -88,6 +98,12 @@ func Restore(ctx context.Context, cfg RestoreConfig) (Restored, error) {
 	if out.LostRecords, err = c.lost(cfg.Checkpoint); err != nil {
 		return Restored{}, err
 	}
+	past := &history{}
+	if cfg.History != "" {
+		if past, err = c.readHistory(ctx, cfg.History, cfg.Checkpoint); err != nil {
+			return Restored{}, err
+		}
+	}
 	if err := cfg.placeRoot(); err != nil {
 		return Restored{}, err
 	}
@@ -103,7 +119,7 @@ func Restore(ctx context.Context, cfg RestoreConfig) (Restored, error) {
 	if err := c.load(ctx, cfg, staged); err != nil {
 		return Restored{}, err
 	}
-	if err := c.settle(ctx, cfg, staged, &out); err != nil {
+	if err := c.settle(ctx, cfg, staged, past, &out); err != nil {
 		return Restored{}, err
 	}
 	if err := os.Rename(staged, filepath.Join(dir, storeFolder)); err != nil {
@@ -251,9 +267,9 @@ func (c *checkedBackup) load(ctx context.Context, cfg RestoreConfig, staged stri
 	return backend.SetMeta(ctx, c.header.Meta)
 }
 
-// settle opens what was loaded, as a start would, records the restore and disables
-// the keys.
-func (c *checkedBackup) settle(ctx context.Context, cfg RestoreConfig, staged string, out *Restored) (err error) {
+// settle opens what was loaded, as a start would, records the restore, makes again
+// what came after the backup and disables the keys.
+func (c *checkedBackup) settle(ctx context.Context, cfg RestoreConfig, staged string, past *history, out *Restored) (err error) {
 	backend, err := pebble.Open(pebble.Config{Dir: staged, Log: cfg.Log, Fatal: store.Exit})
 	if err != nil {
 		return err
@@ -274,6 +290,9 @@ func (c *checkedBackup) settle(ctx context.Context, cfg RestoreConfig, staged st
 		"backup": c.header.ID, "made": c.header.Made.Format(time.RFC3339), "epoch": strconv.FormatUint(c.header.Epoch, 10),
 		"frame": strconv.FormatUint(c.header.Frame, 10), "keysKeptAsTheyWere": strconv.FormatBool(cfg.KeepKeys),
 	}
+	if cfg.History != "" {
+		params["history"] = cfg.History
+	}
 	if len(cfg.Checkpoint) > 0 {
 		params["lostRecords"] = strconv.FormatUint(out.LostRecords, 10)
 		params["laterCheckpoint"] = string(bytes.TrimSpace(cfg.Checkpoint))
@@ -289,7 +308,12 @@ func (c *checkedBackup) settle(ctx context.Context, cfg RestoreConfig, staged st
 		})
 		return errors.Join(err, tx.Append(record))
 	})
-	if err == nil && !cfg.KeepKeys {
+	r := newReplay(o)
+	if err == nil {
+		err = r.run(ctx, past)
+	}
+	out.Replayed, out.Gone, out.Refused = r.made, r.lost, r.refused
+	if err == nil && !cfg.KeepKeys && (!past.whole || r.unnamed) {
 		out.KeysDisabled, err = o.kms.DisableAll(ctx, func(arns []string) ([]byte, error) {
 			return o.adminRecord(o.ownEvent("DisableRestoredKeys", map[string]string{"keys": strings.Join(arns, " ")}), nil)
 		})
