@@ -133,17 +133,20 @@ type offlineAudit interface {
 
 // commands is the command line; a Help method of a command is its long text.
 type commands struct {
-	Serve    serveCmd    `cmd:"" help:"Start the server."`
-	Access   accessCmd   `cmd:"" help:"Ask who can do what, and look at policies."`
-	Account  accountCmd  `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
-	Audit    auditCmd    `cmd:"" help:"Read and check the audit trail."`
-	Backup   backupCmd   `cmd:"" help:"Back a deployment up, and restore it."`
-	HSM      hsmCmd      `cmd:"" name:"hsm" help:"Look at hardware security modules."`
-	Recovery recoveryCmd `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
-	Seal     sealCmd     `cmd:"" help:"Say what opens the keys, and change it."`
-	Trail    trailCmd    `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
-	XKS      xksCmd      `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
-	Version  versionCmd  `cmd:"" help:"Say which build this is."`
+	Serve     serveCmd     `cmd:"" help:"Start the server."`
+	Access    accessCmd    `cmd:"" help:"Ask who can do what, and look at policies."`
+	Account   accountCmd   `cmd:"" help:"Make accounts, and keep the credentials of their roots."`
+	Approval  approvalCmd  `cmd:"" help:"Approve what two people are needed for."`
+	Audit     auditCmd     `cmd:"" help:"Read and check the audit trail."`
+	Backup    backupCmd    `cmd:"" help:"Back a deployment up, and restore it."`
+	HSM       hsmCmd       `cmd:"" name:"hsm" help:"Look at hardware security modules."`
+	Key       keyCmd       `cmd:"" help:"Let a key be deleted earlier."`
+	Recovery  recoveryCmd  `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
+	Seal      sealCmd      `cmd:"" help:"Say what opens the keys, and change it."`
+	Trail     trailCmd     `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
+	TwoPeople twoPeopleCmd `cmd:"" help:"Say for what two people are needed, and who they may be."`
+	XKS       xksCmd       `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`
+	Version   versionCmd   `cmd:"" help:"Say which build this is."`
 }
 
 type auditCmd struct {

@@ -103,6 +103,7 @@ func (s *fakeServer) Shutdown(ctx context.Context) error {
 type fakeOperator struct {
 	admin.Operator
 	admin.Seals
+	admin.Approvals
 }
 
 func openFakeOperator(context.Context, server.Folder) (server.Operator, error) {

@@ -172,6 +172,8 @@ type recoveryOpenCmd struct {
 	folder     `embed:""`
 	jsonFlag   `embed:""`
 	sharesFlag `embed:""`
+
+	EndTwoPeople bool `help:"End the two-person rule too, as when the keys of its operators are lost."`
 }
 
 func (recoveryOpenCmd) Help() string {
@@ -199,7 +201,11 @@ func (c *recoveryOpenCmd) Run(a *app) error {
 	}
 	ctx := context.Background()
 	return c.withRecovered(ctx, a, shares, func(r server.Recovered) error {
-		status, err := r.Reseal(ctx, admin.Peer{UID: uint32(os.Getuid()), PID: int32(os.Getpid())})
+		by := admin.Peer{UID: uint32(os.Getuid()), PID: int32(os.Getpid())}
+		status, err := r.Reseal(ctx, by)
+		if err == nil && c.EndTwoPeople {
+			err = r.EndTwoPeople(ctx, by)
+		}
 		if err != nil {
 			return err
 		}

@@ -53,6 +53,7 @@ func (s *Server) commandRows() map[string]commandRow {
 	if s.cfg.Retention != nil {
 		rows[removeRecordsRoute] = changing(s.cfg.Retention.RemoveRecords)
 	}
+	maps.Copy(rows, s.approvalRows())
 	return rows
 }
 

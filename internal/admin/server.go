@@ -48,6 +48,8 @@ type Config struct {
 	Backups Backups
 	// Retention removes audit records; if nil, nothing does when it is asked.
 	Retention Retention
+	// Approvals is the two-person rule; if nil, nothing is answered about it.
+	Approvals Approvals
 	// Record makes an audit record of a request. Only when it has returned nil,
 	// with the record on stable storage, does the answer start.
 	Record func(context.Context, AdminEvent) error

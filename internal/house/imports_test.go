@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/awserr", "internal/secret", "internal/clock", "internal/policy"},
 	{"internal/wire", "internal/seal", "internal/journal", "internal/keyring", "internal/attestation", "internal/oidc", "internal/totp", "internal/hsm", "internal/metrics"},
 	{"internal/attestation/attestationtest", "internal/store", "internal/sigv4", "internal/keyring/software", "internal/admin", "internal/oidc/oidctest", "internal/journal/index", "internal/xksapi", "internal/seal/awskms", "internal/seal/recovery", "internal/hsm/hsmtest", "internal/keyring/pkcs11", "internal/keyring/keyringtest", "internal/seal/tpm"},
-	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks", "internal/seal/tpm/tpmtest"},
+	{"internal/store/pebble", "internal/sigv4/sigv4test", "internal/authz", "internal/front", "internal/delivery", "internal/ship", "internal/keyring/xks", "internal/seal/tpm/tpmtest", "internal/approval", "internal/approval/approvaltest"},
 	{"internal/operation", "internal/store/storetest"},
 	{"api/cloudhsm", "api/cloudtrail", "api/iam", "api/kms", "api/sts", "internal/gateway"},
 	{"internal/service/kms", "internal/service/iam", "internal/service/sts", "internal/service/trail", "internal/service/xksproxy", "internal/service/cloudhsm"},

@@ -35,6 +35,8 @@ const (
 	LabelPendingRecord  Label = "pending-record" // an audit record that waits beside the keyslots
 	LabelLookupTokens   Label = "lookup-tokens"  // where a lookup of audit records goes on
 
+	LabelApprovals Label = "approvals" // ids of requests that wait for approval
+
 	LabelKeyStoreSecrets  Label = "key-store-secrets" // credentials for others' XKS proxies
 	LabelProxyCredentials Label = "xks-proxy-secrets" // credentials of our own XKS proxy
 	LabelLiveSet          Label = "live-set"          // hash of what the store holds

@@ -294,6 +294,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 		HSMSlots:  s.manageHSMSlots,
 		Backups:   s,
 		Retention: s.retain,
+		Approvals: &operator{Server: s},
 		Record:    s.recordAdmin,
 	})
 }

@@ -28,6 +28,7 @@ var _ admin.Operator = (*operator)(nil)
 type Operator interface {
 	admin.Operator
 	admin.Seals
+	admin.Approvals
 	io.Closer
 }
 

@@ -31,7 +31,7 @@ func (o *operator) InitRecovery(ctx context.Context, by admin.Peer, in admin.New
 	defer o.changes.Unlock()
 	made := admin.RecoveryShares{Deployment: o.domain.Deployment()}
 	params := map[string]string{"needed": strconv.Itoa(in.Needed), "shares": strconv.Itoa(in.Shares), "replace": strconv.FormatBool(in.Replace)}
-	_, err := o.changeSeal(ctx, by, "InitRecovery", params, func(record []byte) error {
+	_, err := o.changeRoot(ctx, by, "InitRecovery", params, nil, func(record []byte) error {
 		was, err := recoveryOf(o.domain.Info())
 		if err != nil {
 			return err
@@ -103,6 +103,9 @@ type Recovered interface {
 	// Reseal puts the root that the settings name, a new one, in the place of the one
 	// that is gone.
 	Reseal(ctx context.Context, by admin.Peer) (admin.Seal, error)
+	// EndTwoPeople ends the two-person rule, if there is one: the holders of the shares
+	// are several people.
+	EndTwoPeople(ctx context.Context, by admin.Peer) error
 	io.Closer
 }
 
@@ -159,6 +162,17 @@ func (r *recovered) Reseal(ctx context.Context, by admin.Peer) (admin.Seal, erro
 		r.folder.root = root
 		return nil
 	})
+}
+
+// EndTwoPeople implements [Recovered].
+func (r *recovered) EndTwoPeople(ctx context.Context, by admin.Peer) error {
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	service, err := r.approvals(by)
+	if err != nil {
+		return err
+	}
+	return service.EndRule(ctx)
 }
 
 func shownSetOf(info seal.Info) string {

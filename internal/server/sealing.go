@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/strongroom/strongroom/internal/admin"
@@ -71,8 +72,15 @@ func (o *operator) MigrateSeal(ctx context.Context, by admin.Peer, in admin.NewS
 	if err := to.Root.check(in.Kind); err != nil { // before the record: it shows these settings
 		return admin.Seal{}, err
 	}
-	params := map[string]string{"from": o.folder.root.ID(), "to": in.Kind, "kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint, "tpmDevice": in.TPMDevice, "tpmPCRs": in.TPMPCRs, "pkcs11Module": in.PKCS11Module, "pkcs11Token": in.PKCS11Token}
-	return o.changeSeal(ctx, by, "MigrateSeal", params, func(record []byte) error {
+	params := map[string]string{
+		"from": o.folder.root.ID(), "to": in.Kind,
+		"kmsKey": in.KMSKey, "kmsEndpoint": in.KMSEndpoint, "kmsRegion": in.KMSRegion,
+		"tpmDevice": in.TPMDevice, "tpmPCRs": in.TPMPCRs,
+		"pkcs11Module": in.PKCS11Module, "pkcs11Token": in.PKCS11Token, "pkcs11Serial": in.PKCS11Serial, "pkcs11PinFile": in.PKCS11PINFile,
+	}
+	hidden := slices.Concat(in.Passphrase, []byte{0}, in.TPMAuth)
+	defer clear(hidden)
+	return o.changeRoot(ctx, by, "MigrateSeal", params, hidden, func(record []byte) error {
 		if in.Kind == string(seal.KindFile) && strings.HasPrefix(o.folder.root.ID(), string(seal.KindFile)+":") {
 			return o.replaceRootFile(ctx, record)
 		}

@@ -310,7 +310,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets,
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records, s.store}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
-		Attestation: verifier, Actions: actions, Log: s.cfg.Log,
+		Attestation: verifier, Actions: actions, Log: s.cfg.Log, LeastWindow: s.leastWindow,
 	})
 	if err := s.openDelivery(); err != nil {
 		return nil, err

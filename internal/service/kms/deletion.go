@@ -25,6 +25,10 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, call *authz.Call, in 
 	if in.PendingWindowInDays != nil {
 		window = *in.PendingWindowInDays
 	}
+	least, err := s.leastWindow(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return changeKey(ctx, s, call, change[*api.ScheduleKeyDeletionOutput]{
 		keyID:      in.KeyId,
 		group:      schedulingDel,
@@ -32,6 +36,9 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, call *authz.Call, in 
 		check: func(*key) error {
 			if window < shortestWindow || window > longestWindow {
 				return awserr.Validation("PendingWindowInDays must be between 7 and 30")
+			}
+			if window < least {
+				return errShortWindow(least)
 			}
 			return nil
 		},

@@ -67,6 +67,9 @@ type Config struct {
 	// KeyStoreSecrets keeps the secrets of key stores' credentials; must be set if
 	// ExternalKeys or Clusters is.
 	KeyStoreSecrets Sealer
+	// LeastWindow is the shortest waiting period before a key is deleted, in days, that
+	// callers may choose; if nil, AWS's.
+	LeastWindow func(ctx context.Context) (int32, error)
 	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
 	CachedKeys int
 	// Log must be set.
