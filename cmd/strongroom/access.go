@@ -37,7 +37,11 @@ type explainCmd struct {
 	jsonFlag     `embed:""`
 	requestFlags `embed:""`
 
-	Principal string `arg:"" help:"The ARN of a user, a role, a role's session or a root; a root also by its account's 12 digits."`
+	SessionPolicy     string   `placeholder:"FILE" help:"A policy that limits the session in which a role or a federated user asks; - for standard input."`
+	SessionPolicyArns []string `name:"session-policy-arn" sep:"none" placeholder:"ARN" help:"A managed policy that does."`
+	Issuer            string   `placeholder:"ARN" help:"The user that a federated user has its rights from. Default: the account's root."`
+
+	Principal string `arg:"" help:"The ARN of a user, a role, a role's session, a federated user or a root; a root also by its account's 12 digits."`
 	Action    string `arg:"" help:"What it would do: kms:Decrypt, or Decrypt."`
 	Resource  string `arg:"" optional:"" default:"*" help:"On what: a key's id, ARN or alias, or another ARN. Default: ${default}."`
 }
@@ -48,13 +52,19 @@ func (explainCmd) Help() string {
 Examples:
 
     strongroom access explain arn:aws:iam::000000000000:user/alice Decrypt alias/payroll
-    strongroom access explain arn:aws:iam::000000000000:role/app kms:Decrypt alias/payroll --encryption-context tenant=a --context aws:SourceIp=192.0.2.7`
+    strongroom access explain arn:aws:iam::000000000000:role/app kms:Decrypt alias/payroll --encryption-context tenant=a --context aws:SourceIp=192.0.2.7
+    strongroom access explain arn:aws:iam::000000000000:role/app Decrypt alias/payroll --session-policy policy.json`
 }
 
 // Run implements the command.
 func (c *explainCmd) Run(a *app) error {
+	limit, err := c.sessionPolicy()
+	if err != nil {
+		return err
+	}
 	return c.withOperator(a, func(ctx context.Context, o admin.Operator, _ admin.Peer) error {
 		q := c.question()
+		q.SessionPolicy, q.SessionPolicyARNs, q.Issuer = limit, c.SessionPolicyArns, c.Issuer
 		q.Principal, q.Action, q.Resource = c.Principal, c.Action, c.Resource
 		e, err := o.Explain(ctx, q)
 		if err != nil {
@@ -62,6 +72,15 @@ func (c *explainCmd) Run(a *app) error {
 		}
 		return c.print(a, e, func() string { return describeExplanation(&e) })
 	})
+}
+
+// sessionPolicy reads the policy that the command line names.
+func (c *explainCmd) sessionPolicy() (string, error) {
+	if c.SessionPolicy == "" {
+		return "", nil
+	}
+	text, err := readPolicy(c.SessionPolicy)
+	return string(text), err
 }
 
 func describeExplanation(e *admin.Explanation) string {

@@ -31,18 +31,9 @@ const maxLinted = 1 << 20
 
 // Run implements the command.
 func (c *lintCmd) Run(a *app) error {
-	var text []byte
-	var err error
-	if c.File == "-" {
-		text, err = io.ReadAll(io.LimitReader(os.Stdin, maxLinted+1))
-	} else {
-		text, err = readPolicy(c.File)
-	}
+	text, err := readPolicy(c.File)
 	if err != nil {
 		return err
-	}
-	if len(text) > maxLinted {
-		return &problem{what: fmt.Sprintf("%s is longer than %d bytes: it must be something else", c.File, maxLinted)}
 	}
 	findings, err := server.LintPolicy(text, c.Kind)
 	if err != nil {
@@ -68,11 +59,21 @@ func (c *lintCmd) Run(a *app) error {
 	return err
 }
 
+// readPolicy reads a policy from a file; "-" is standard input.
 func readPolicy(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("the policy: %w", err)
+	file := os.Stdin
+	if path != "-" {
+		var err error
+		if file, err = os.Open(path); err != nil {
+			return nil, fmt.Errorf("the policy: %w", err)
+		}
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxLinted+1))
-	return text, errors.Join(err, file.Close())
+	if path != "-" {
+		err = errors.Join(err, file.Close())
+	}
+	if err == nil && len(text) > maxLinted {
+		err = &problem{what: fmt.Sprintf("%s is longer than %d bytes: it must be something else", path, maxLinted)}
+	}
+	return text, err
 }

@@ -3,9 +3,16 @@ package admin
 // Question is what someone would do, for [Operator.Explain] and, without Principal,
 // for [Operator.WhoCan].
 type Question struct {
-	// Principal is the ARN of a user, a role, a role's session or a root, or an
-	// account's 12 digits.
+	// Principal is the ARN of a user, a role, a role's session, a federated user or a
+	// root, or an account's 12 digits.
 	Principal string `json:"principal,omitempty"`
+	// SessionPolicy and SessionPolicyARNs limit the session in which a role or a
+	// federated user asks: the text of a policy, and managed ones.
+	SessionPolicy     string   `json:"sessionPolicy,omitempty"`
+	SessionPolicyARNs []string `json:"sessionPolicyArns,omitempty"`
+	// Issuer is the ARN of the user that a federated user has its rights from; empty
+	// for the account's root.
+	Issuer string `json:"issuer,omitempty"`
 	// Action is "kms:Decrypt".
 	Action string `json:"action"`
 	// Resource is a key's id, ARN, alias or alias's ARN, another resource's ARN, or
@@ -24,6 +31,9 @@ func (q Question) params() map[string]string {
 	params := map[string]string{"action": q.Action, "resource": q.Resource}
 	if q.Principal != "" {
 		params["principal"] = q.Principal
+	}
+	if q.Issuer != "" {
+		params["issuer"] = q.Issuer
 	}
 	if q.Region != "" {
 		params["region"] = q.Region

@@ -8,6 +8,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
@@ -123,13 +124,37 @@ func (o overlay) Values(key string) ([]string, bool) {
 	return o.call.Values(key)
 }
 
+// asker is the principal that a question is about.
+func (o *operator) asker(ctx context.Context, q *admin.Question) (p authz.Principal, err error) {
+	limits := iam.Limits{Policy: q.SessionPolicy, PolicyARNs: q.SessionPolicyARNs, Issuer: q.Issuer}
+	ref, _ := policy.ParsePrincipal(q.Principal)
+	if ref.Form == policy.FederatedUserForm || limits.Policy != "" || len(limits.PolicyARNs) > 0 || limits.Issuer != "" {
+		p, err = o.iam.SessionNamed(ctx, q.Principal, limits)
+	} else {
+		p, err = o.iam.PrincipalNamed(ctx, q.Principal)
+	}
+	var syntax *policy.SyntaxError
+	var refused *awserr.Error
+	switch {
+	case errors.Is(err, iam.ErrNoPrincipal) && limits.Issuer != "":
+		return p, problem(fmt.Sprintf("there is no %q, or no user %q in its account", q.Principal, limits.Issuer), "Name both by their ARNs.", nil)
+	case errors.Is(err, iam.ErrNoPrincipal):
+		return p, problem(fmt.Sprintf("there is no user, role or account %q", q.Principal),
+			"Name it by its ARN (arn:aws:iam::000000000000:user/alice), an account's root by its 12 digits.", nil)
+	case errors.Is(err, iam.ErrNoSession):
+		return p, problem(fmt.Sprintf("%q has no session with policies or an issuer", q.Principal),
+			"Session policies are of roles and federated users, an issuer of federated users (arn:aws:sts::000000000000:federated-user/bob).", nil)
+	case errors.As(err, &syntax):
+		return p, problem("the session's policy: "+syntax.Error(), "AWS refuses such a policy, and so does Strongroom.", nil)
+	case errors.As(err, &refused):
+		return p, problem(refused.Message, "Name managed policies by their ARNs.", nil)
+	}
+	return p, err
+}
+
 // Explain implements [admin.Operator].
 func (o *operator) Explain(ctx context.Context, q admin.Question) (admin.Explanation, error) {
-	p, err := o.iam.PrincipalNamed(ctx, q.Principal)
-	if errors.Is(err, iam.ErrNoPrincipal) {
-		return admin.Explanation{}, problem(fmt.Sprintf("there is no user, role or account %q", q.Principal),
-			"Name it by its ARN (arn:aws:iam::000000000000:user/alice), an account's root by its 12 digits.", nil)
-	}
+	p, err := o.asker(ctx, &q)
 	if err != nil {
 		return admin.Explanation{}, err
 	}

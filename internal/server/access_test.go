@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ type caller struct {
 	t       *testing.T
 	s       *Server
 	id, key string
+	token   string // of a session
 }
 
 func (c caller) send(service, contentType, target, body string) (int, string) {
@@ -33,7 +35,7 @@ func (c caller) send(service, contentType, target, body string) (int, string) {
 	if target != "" {
 		req.Header.Set("X-Amz-Target", target)
 	}
-	sigv4test.Signer{AccessKeyID: c.id, SecretKey: c.key, Region: "us-east-1", Service: service}.SignHTTP(req, []byte(body), machineClock.Now())
+	sigv4test.Signer{AccessKeyID: c.id, SecretKey: c.key, SessionToken: c.token, Region: "us-east-1", Service: service}.SignHTTP(req, []byte(body), machineClock.Now())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
@@ -49,15 +51,35 @@ func (c caller) send(service, contentType, target, body string) (int, string) {
 // iam calls an operation of IAM that must succeed.
 func (c caller) iam(operation string, params ...string) string {
 	c.t.Helper()
-	form := url.Values{"Action": {operation}, "Version": {"2010-05-08"}}
+	return c.query("iam", "2010-05-08", operation, params...)
+}
+
+// query calls an operation of IAM or STS that must succeed.
+func (c caller) query(service, version, operation string, params ...string) string {
+	c.t.Helper()
+	form := url.Values{"Action": {operation}, "Version": {version}}
 	for i := 0; i < len(params); i += 2 {
 		form.Set(params[i], params[i+1])
 	}
-	status, text := c.send("iam", "application/x-www-form-urlencoded", "", form.Encode())
+	status, text := c.send(service, "application/x-www-form-urlencoded", "", form.Encode())
 	if status != 200 {
 		c.t.Fatalf("%s: %d %s", operation, status, text)
 	}
 	return text
+}
+
+// session opens a session by an operation of STS.
+func (c caller) session(operation string, params ...string) caller {
+	c.t.Helper()
+	text := c.query("sts", "2011-06-15", operation, params...)
+	one := func(element string) string {
+		found := regexp.MustCompile("<" + element + ">([^<]*)</" + element + ">").FindStringSubmatch(text)
+		if found == nil {
+			c.t.Fatalf("no %s in %s", element, text)
+		}
+		return found[1]
+	}
+	return caller{t: c.t, s: c.s, id: one("AccessKeyId"), key: one("SecretAccessKey"), token: one("SessionToken")}
 }
 
 // user makes a user with an access key.
@@ -69,7 +91,7 @@ func (c caller) user(name string) caller {
 	if found == nil {
 		c.t.Fatal("no access key is answered")
 	}
-	return caller{c.t, c.s, found[1], found[2]}
+	return caller{t: c.t, s: c.s, id: found[1], key: found[2]}
 }
 
 func (c caller) kms(operation string, in map[string]any) (int, string) {
@@ -92,7 +114,7 @@ func TestExplainedAndReal(t *testing.T) {
 	}
 	as := func(file string) caller {
 		id, key := keysIn(t, s, file)
-		return caller{t, s, id, key}
+		return caller{t: t, s: s, id: id, key: key}
 	}
 	root, foreign := as(credentialsFile), as("credentials-444455556666")
 	policy := func(effect, action, more string) string {
@@ -202,12 +224,70 @@ func TestExplainedAndReal(t *testing.T) {
 	if err != nil || len(e.Missing) != 1 || !strings.Contains(strings.Join(e.Change, "\n"), "meet the conditions of statement \"s\" of p") || len(e.Statements) != 3 || e.Statements[2].Text == "" {
 		t.Errorf("%+v, %v", e, err)
 	}
+	sessions(t, root, o, key, "arn:aws:iam::"+here)
 	for _, q := range []admin.Question{
 		{Principal: "nobody", Action: "Encrypt", Resource: key}, {Principal: arn(here, "none"), Action: "Encrypt", Resource: key},
 		{Principal: here, Action: "kms:Nothing", Resource: key}, {Principal: here, Action: "Encrypt", Resource: "alias/none"},
 		{Principal: here, Action: "Encrypt", Resource: "arn:aws:kms:us-east-1:" + here + ":key/x"}, {Principal: "777788889999", Action: "Encrypt", Resource: key},
 	} {
 		if e, err := o.Explain(t.Context(), q); err == nil || !strings.Contains(err.Error(), "there is no") {
+			t.Errorf("%+v: %+v, %v", q, e, err)
+		}
+	}
+}
+
+// sessions holds what is explained about sessions with policies, of a role and of a
+// federated user, against what they may.
+func sessions(t *testing.T, root caller, o *operator, key, account string) {
+	t.Helper()
+	const limit = `{"Version":"2012-10-17","Statement":{"Sid":"limit","Effect":"Allow","Action":"kms:DescribeKey","Resource":"*"}}`
+	all := strings.Replace(limit, "kms:DescribeKey", "*", 1)
+	worker := root.user("worker")
+	root.iam("PutUserPolicy", "UserName", "worker", "PolicyName", "p", "PolicyDocument", all)
+	root.iam("CreateRole", "RoleName", "role", "AssumeRolePolicyDocument", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"`+account+`:root"},"Action":"sts:AssumeRole"}}`)
+	root.iam("PutRolePolicy", "RoleName", "role", "PolicyName", "p", "PolicyDocument", all)
+	root.iam("CreatePolicy", "PolicyName", "limit", "PolicyDocument", limit)
+	federated := strings.Replace(account, ":iam:", ":sts:", 1) + ":federated-user/bob"
+	for _, test := range []struct {
+		name, operation string
+		params          []string
+		q               admin.Question
+	}{
+		{"a role", "AssumeRole", nil, admin.Question{}},
+		{"a limited role", "AssumeRole", []string{"Policy", limit}, admin.Question{SessionPolicy: limit}},
+		{"a role limited by a managed policy", "AssumeRole", []string{"PolicyArns.member.1.arn", account + ":policy/limit"}, admin.Question{SessionPolicyARNs: []string{account + ":policy/limit"}}},
+		{"a federated user", "GetFederationToken", nil, admin.Question{Issuer: account + ":user/worker"}},
+		{"a limited federated user", "GetFederationToken", []string{"Policy", limit}, admin.Question{Issuer: account + ":user/worker", SessionPolicy: limit}},
+	} {
+		params := append([]string{"RoleArn", account + ":role/role", "RoleSessionName", "day"}, test.params...)
+		test.q.Principal = account + ":role/role"
+		if test.operation == "GetFederationToken" {
+			params, test.q.Principal = append([]string{"Name", "bob"}, test.params...), federated
+		}
+		session := worker.session(test.operation, params...)
+		for operation, in := range map[string]map[string]any{"DescribeKey": {"KeyId": key}, "Encrypt": {"KeyId": key, "Plaintext": "aGVsbG8="}} {
+			status, text := session.kms(operation, in)
+			test.q.Action, test.q.Resource = operation, key
+			e, err := o.Explain(t.Context(), test.q)
+			if err != nil || (e.Decision == "allowed") != (status == 200) {
+				t.Errorf("%s of %s: %d %s; explained as %+v, %v", operation, test.name, status, text, e, err)
+			}
+		}
+	}
+	e, err := o.Explain(t.Context(), admin.Question{Principal: account + ":role/role", SessionPolicy: limit, Action: "Encrypt", Resource: key})
+	if err != nil || !strings.Contains(strings.Join(e.Change, " "), "let the session's policy allow kms:Encrypt") {
+		t.Errorf("%+v, %v", e, err)
+	}
+	for _, q := range []admin.Question{
+		{Principal: account + ":user/worker", SessionPolicy: limit}, {Principal: account + ":root", SessionPolicy: limit},
+		{Principal: account + ":role/role", Issuer: account + ":user/worker"}, {Principal: federated, Issuer: account + ":user/none"},
+		{Principal: account + ":role/none", SessionPolicy: limit}, {Principal: account + ":role/role", SessionPolicy: "{"},
+		{Principal: account + ":role/role", SessionPolicyARNs: []string{account + ":policy/none"}},
+		{Principal: strings.Replace(federated, "111122223333", "777788889999", 1)},
+	} {
+		q.Action, q.Resource = "Encrypt", key
+		var told *Problem
+		if e, err := o.Explain(t.Context(), q); !errors.As(err, &told) {
 			t.Errorf("%+v: %+v, %v", q, e, err)
 		}
 	}

@@ -22,7 +22,7 @@ func TestUseFromAnotherAccount(t *testing.T) {
 	}
 	as := func(file string) caller {
 		id, key := keysIn(t, s, file)
-		return caller{t, s, id, key}
+		return caller{t: t, s: s, id: id, key: key}
 	}
 	root, foreign := as(credentialsFile), as("credentials-"+there)
 	guest := foreign.user("guest")

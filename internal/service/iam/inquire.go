@@ -45,6 +45,80 @@ func (s *Service) PrincipalNamed(ctx context.Context, name string) (authz.Princi
 	return p, err
 }
 
+// ErrNoSession says that there are no such sessions, or none with policies.
+var ErrNoSession = errors.New("iam: only sessions of roles and federated users have policies of their own, and only federated users an issuer")
+
+// Limits are what a session has beside its principal.
+type Limits struct {
+	// Policy is the text of the session's policy, PolicyARNs are managed ones.
+	Policy     string
+	PolicyARNs []string
+	// Issuer is the ARN of the user that a federated user is of; empty for the root.
+	Issuer string
+}
+
+// SessionNamed returns a role, a role's session or a federated user as it would act in a
+// session with those limits. Errors are ErrNoPrincipal, ErrNoSession, and for the
+// limits *policy.SyntaxError and [awserr.Error].
+func (s *Service) SessionNamed(ctx context.Context, name string, limits Limits) (authz.Principal, error) {
+	ref, ok := policy.ParsePrincipal(name)
+	if !ok {
+		return authz.Principal{}, ErrNoPrincipal
+	}
+	opened := &session{token: &sessionToken{Account: ref.Account, Name: simulatedSession, Issued: s.Clock.Now().UTC(), PolicyARNs: limits.PolicyARNs}}
+	_, last := pathAndName(name)
+	t := opened.token
+	by := ref
+	switch ref.Form {
+	case policy.RoleForm, policy.SessionForm:
+		if limits.Issuer != "" {
+			return authz.Principal{}, ErrNoSession
+		}
+		if t.Type = policy.AssumedRole; ref.Form == policy.SessionForm {
+			t.Name = last
+		}
+	case policy.FederatedUserForm:
+		t.Type, t.Name = policy.FederatedUser, last
+		by = policy.PrincipalRef{}
+		if limits.Issuer != "" {
+			if by, ok = policy.ParsePrincipal(limits.Issuer); !ok || by.Form != policy.UserForm || by.Account != ref.Account {
+				return authz.Principal{}, ErrNoPrincipal
+			}
+		}
+	default:
+		return authz.Principal{}, ErrNoSession
+	}
+	if by.Name != "" {
+		found, _, err := s.behind(ctx, by)
+		if err != nil {
+			return authz.Principal{}, err
+		}
+		if found == nil || by.Form != policy.SessionForm && found.ARN != by.Name {
+			return authz.Principal{}, ErrNoPrincipal
+		}
+		t.ID = found.ID
+	} else {
+		has, err := s.HasAccount(ctx, ref.Account)
+		if err == nil && !has {
+			err = ErrNoPrincipal
+		}
+		if err != nil {
+			return authz.Principal{}, err
+		}
+	}
+	if limits.Policy != "" {
+		document, err := policy.Parse([]byte(limits.Policy), policy.SessionPolicy)
+		if err != nil {
+			return authz.Principal{}, err
+		}
+		opened.policy = &policy.Source{Name: "session policy", Document: document}
+	}
+	if err := s.CheckSessionPolicies(ctx, ref.Account, limits.PolicyARNs); err != nil {
+		return authz.Principal{}, err
+	}
+	return s.sessionPrincipal(ctx, "", opened)
+}
+
 // acting is how a user or role acts.
 func (s *Service) acting(ctx context.Context, account string, i *identity) (authz.Principal, error) {
 	if i.Kind == userKind {
