@@ -72,8 +72,11 @@ func ReadFrames(b []byte) ([]frame, error) {
 func (f frame) Size() int { return len(f.body) }
 
 // OpenRequest is what a client begins with.
-func OpenRequest(label, pin string) []byte {
-	request, err := json.Marshal(openRequest{Module: "/memory", Token: Token{Label: label}, Sessions: 1})
+func OpenRequest(label, pin string) []byte { return OpenRequestOf("/memory", label, pin) }
+
+// OpenRequestOf is OpenRequest for a module.
+func OpenRequestOf(module, label, pin string) []byte {
+	request, err := json.Marshal(openRequest{Module: module, Token: Token{Label: label}, Sessions: 1})
 	if err != nil {
 		panic(err)
 	}

@@ -89,7 +89,7 @@ func TestKillsAndPulls(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var done, failed atomic.Int64
-	for worker := range 4 {
+	for worker := range 2 {
 		for name, keys := range map[string]hsm.Keys{"group": group, "one": members[0], "two": members[1]} {
 			wg.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
