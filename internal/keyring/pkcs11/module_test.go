@@ -16,6 +16,8 @@ import (
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
+func TestMain(m *testing.M) { hsmtest.Main(m) }
+
 const keyID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 
 func newModule(t testing.TB) (*Module, *software.Ring) {
@@ -78,6 +80,18 @@ func TestContractOnMemory(t *testing.T) {
 	if a.Len() != b.Len() || a.Len() == 0 {
 		t.Errorf("the members hold %d and %d keys", a.Len(), b.Len())
 	}
+}
+
+func TestContractOnSoftHSM(t *testing.T) {
+	soft := hsmtest.MustSoftHSM(t)
+	soft.MustToken(t, "one")
+	soft.MustToken(t, "two")
+	group, err := hsm.NewGroup(0, soft.MustOpen(t, "one"), soft.MustOpen(t, "two"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ring := newModule(t)
+	contract(m, ring, group).Run(t)
 }
 
 // TestBothLayersAreNeeded: neither the HSM nor the deployment opens a ciphertext
