@@ -30,6 +30,7 @@ import (
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/journal/index"
+	"github.com/strongroom/strongroom/internal/keyring/pkcs11"
 	"github.com/strongroom/strongroom/internal/keyring/software"
 	"github.com/strongroom/strongroom/internal/keyring/xks"
 	"github.com/strongroom/strongroom/internal/metrics"
@@ -306,8 +307,12 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	s.cloudhsm = cloudhsm.New(cloudhsm.Config{
 		Store: s.store, Account: s.cfg.Account, Regions: s.cfg.Regions, Clock: s.clock, Rand: s.cfg.rand(), MarkerKey: markers,
 	})
+	inHSMs, err := pkcs11.New(ring)
+	if err != nil {
+		return nil, err
+	}
 	s.kms = kms.New(kms.Config{
-		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets,
+		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets, Clusters: clusters{s.cloudhsm}, HSMKeys: inHSMs, OpenHSM: s.openHSM,
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records, s.store}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
 		Attestation: verifier, Actions: actions, Log: s.cfg.Log, LeastWindow: s.leastWindow,
@@ -393,6 +398,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	}
 	s.background.Go(func() { s.watchRecords(background) })
 	s.background.Go(func() { s.kms.Run(background) })
+	s.background.Go(func() { s.kms.Tend(background) })
 	s.background.Go(func() { s.delivery.Run(background) })
 	s.background.Go(func() { s.ship.Run(background) })
 	s.background.Go(func() { s.retain.run(background) })
