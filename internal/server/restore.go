@@ -46,6 +46,9 @@ type RestoreConfig struct {
 	// Checkpoint, if not empty, is the text of a later checkpoint of the same trail,
 	// kept elsewhere: the record of the restore says what is lost up to there.
 	Checkpoint []byte
+	// Approvals are operators' signatures, where a two-person rule asks for them; see
+	// [ApprovalMissing].
+	Approvals [][]byte
 	// Log must be set.
 	Log *slog.Logger
 }
@@ -296,6 +299,9 @@ func (c *checkedBackup) settle(ctx context.Context, cfg RestoreConfig, staged st
 	if len(cfg.Checkpoint) > 0 {
 		params["lostRecords"] = strconv.FormatUint(out.LostRecords, 10)
 		params["laterCheckpoint"] = string(bytes.TrimSpace(cfg.Checkpoint))
+	}
+	if params, err = o.approveRestore(ctx, cfg, params); err != nil {
+		return err
 	}
 	record, err := o.adminRecord(o.ownEvent("RestoreBackup", params), nil)
 	if err != nil {
