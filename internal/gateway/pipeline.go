@@ -206,7 +206,7 @@ func publicError(err error) *awserr.Error {
 // unavailable tells whether a call failed because nothing can be made durable at
 // the moment, or because the wait for that took longer than a call may.
 func unavailable(err error) bool {
-	for _, reason := range []error{store.ErrFull, store.ErrStopped, store.ErrUnknown, context.DeadlineExceeded, context.Canceled} {
+	for _, reason := range []error{store.ErrFull, store.ErrUnavailable, store.ErrStopped, store.ErrUnknown, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, reason) {
 			return true
 		}

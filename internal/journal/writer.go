@@ -234,6 +234,41 @@ func (w *Writer) frameLocked(records [][]byte) (uint64, []byte, error) {
 	return f.seq, out, nil
 }
 
+// Follow makes the frame with this number, of which head are the first bytes, the one
+// that the next frame continues: of a stream that others write to as well, and after
+// a frame of this writer's was not committed. 0 begins the stream. It refuses a frame
+// of another stream. It takes the rest as it is: that a frame was forged is for
+// [Verify] to say.
+func (w *Writer) Follow(seq uint64, head []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if seq == 0 {
+		if w.last.seq != 0 {
+			w.last, w.unsigned = position{hash: genesis(w.c.Deployment, w.c.Stream)}, time.Time{}
+		}
+		return nil
+	}
+	f, _, err := parseHeadPrefix(head)
+	if err != nil {
+		return fmt.Errorf("journal: the last frame, %d: %w", seq, err)
+	}
+	if f.seq != seq || f.deployment != w.c.Deployment || f.stream != w.c.Stream {
+		return fmt.Errorf("journal: the last frame is kept as %d and says that it is %d of deployment %s, stream %s", seq, f.seq, f.deployment, f.stream)
+	}
+	next := positionOf(f)
+	if next == w.last {
+		return nil
+	}
+	w.last = next
+	switch now := w.c.Clock.Now(); {
+	case f.signed:
+		w.signed, w.unsigned = now, time.Time{}
+	case w.unsigned.IsZero():
+		w.unsigned = now
+	}
+	return nil
+}
+
 // Rekey seals the frames from the next one on under key, the journal key of another
 // version of the domain key, which the writer keeps. The version must be on stable
 // storage: what is sealed under one that is lost never opens again.

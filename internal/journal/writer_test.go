@@ -300,3 +300,48 @@ func TestRekey(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
+
+// TestFollow: two writers of one stream, each going on from whatever was committed
+// last, make one chain; a frame that was not committed leaves no trace.
+func TestFollow(t *testing.T) {
+	one, two := newRig(t), newRigOf(t, 2)
+	two.kept = one.kept
+	follow := func(r *rig) {
+		t.Helper()
+		seq, last, err := r.kept.LastFrame(t.Context())
+		if err != nil {
+			seq, last = 0, nil
+		}
+		if err := r.w.Follow(seq, last[:min(len(last), 1024)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, r := range []*rig{one, two, two, one, one, one, two, one} {
+		follow(r)
+		if i%3 == 0 { // made, and not committed
+			if _, _, err := r.w.Frame([][]byte{[]byte(`{"lost":1}`)}); err != nil {
+				t.Fatal(err)
+			}
+			follow(r)
+		}
+		r.frame(i % 4)
+		r.clock.Advance(400 * time.Millisecond)
+	}
+	if report, err := verify(one.kept, journalKey); err != nil || report.Frames != 8 || report.Records != 0+1+2+3+0+1+2+3 {
+		t.Errorf("the chain of two writers: %+v, %v", report, err)
+	}
+	_, last, _ := one.kept.LastFrame(t.Context())
+	other := newRig(t)
+	other.c.Stream = "other"
+	other.open()
+	for name, err := range map[string]error{
+		"another stream's": other.w.Follow(8, last),
+		"another number":   one.w.Follow(9, last),
+		"cut short":        one.w.Follow(8, last[:40]),
+		"nothing":          one.w.Follow(8, nil),
+	} {
+		if err == nil {
+			t.Errorf("a frame was followed: %s", name)
+		}
+	}
+}

@@ -5,8 +5,8 @@ import "context"
 // Backend keeps raw bytes durably and in order. It knows nothing of what they
 // mean: keys are built and values are sealed above it. One Store uses a Backend
 // at a time; several Stores on several machines may use backends over one
-// database: then Prepare tells them that another was faster, and whoever brings
-// such a backend also tells each Store's watchers what the others changed.
+// database, each of which is [Shared]: then Prepare tells them that another was
+// faster.
 //
 // All methods are safe for concurrent use unless they say otherwise.
 // Implementations are proved by package storetest.
@@ -43,7 +43,8 @@ type Backend interface {
 	// Commit writes a batch, all or nothing, and returns when it is durable.
 	// Calls are serial and each follows a successful Prepare. After an error it
 	// is unknown whether the batch is durable; the Backend must then refuse every
-	// later Prepare and Commit.
+	// later Prepare and Commit. A [Shared] one may instead find out that nothing was
+	// written, and return ErrConflict.
 	Commit(ctx context.Context, batch Batch) error
 
 	// RemoveFrames removes the journal frames with a number of through or lower and

@@ -77,12 +77,13 @@ func (c *Cache[T, V]) shard(key cacheKey) *cacheShard[V] {
 	return &c.shards[maphash.Comparable(c.seed, key)%cacheShards]
 }
 
-// Get returns what was made of a record, or ErrNotFound.
+// Get returns what was made of a record, or ErrNotFound; and ErrUnavailable, as
+// [Store.View] does, while this node may not answer.
 func (c *Cache[T, V]) Get(ctx context.Context, scope Scope, id string) (V, error) {
 	key := cacheKey{scope, id}
 	shard := c.shard(key)
 	if v, ok := shard.get(key); ok {
-		return v, nil
+		return v, c.store.fresh()
 	}
 	var v V
 	err := c.store.View(ctx, func(r Reader) error {

@@ -18,7 +18,13 @@ const gatherMost = 256
 // the queue is empty.
 func (s *Store) run() {
 	defer close(s.done)
+	if s.shared != nil {
+		defer close(s.unconfirmed)
+	}
 	for {
+		if !s.refresh(context.Background()) {
+			return
+		}
 		s.gather()
 		group, stopped := s.take()
 		switch {
@@ -100,11 +106,15 @@ func (s *Store) commit(group []*request) bool {
 		ended := s.observed(group, len(records))
 		if err := s.backend.Prepare(ctx, base); err != nil {
 			ended(err)
-			s.refuse(ctx, group, err)
-			return true
+			return s.refuse(ctx, group, err)
 		}
+		live := s.live
 		err := s.write(ctx, &batch, frame, records)
 		ended(err)
+		if s.shared != nil && isNothing(err) {
+			s.live = live
+			return s.refuse(ctx, group, err)
+		}
 		if err != nil {
 			s.fail(group, err)
 			return false
@@ -125,7 +135,7 @@ func (s *Store) commit(group []*request) bool {
 	if then := group[0].alone; then != nil {
 		then(batch.Seq)
 	}
-	s.answer(group, nil)
+	s.acknowledge(group, batch.Epoch)
 	return true
 }
 
@@ -150,6 +160,9 @@ func (s *Store) write(ctx context.Context, batch *Batch, frame bool, records [][
 		return err
 	}
 	if frame {
+		if err := s.follow(); err != nil {
+			return fmt.Errorf("following the journal: %w", err)
+		}
 		seq, bytes, err := s.journal.Frame(records)
 		if err != nil {
 			return fmt.Errorf("framing audit records: %w", err)
@@ -176,32 +189,30 @@ func (s *Store) show(state Snapshot, change func()) {
 
 // refuse answers a group that could not be begun, and all that may have been
 // built upon it. After a conflict they run again, on the state that the other
-// node left.
-func (s *Store) refuse(ctx context.Context, group []*request, reason error) {
-	var rest []*request
-	reset := func() {
-		rest, s.queue = s.queue, nil
-		s.pending = layer{}
-		s.tail = s.epoch.Load()
-		s.generation++
-	}
+// node left. It reports whether the store may go on.
+func (s *Store) refuse(ctx context.Context, group []*request, reason error) bool {
 	if errors.Is(reason, ErrConflict) {
-		state, err := s.backend.Snapshot(ctx)
-		if err == nil {
-			s.show(state, reset)
-			if err = s.reloadLive(state); err == nil {
-				s.answer(group, reason)
-				s.answer(rest, reason)
-				return
-			}
+		err := s.adopt(ctx, group, reason)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, ErrOutrun):
+			s.fail(group, err)
+			return false
 		}
 		reason = err
 	}
 	s.mu.Lock()
-	reset()
+	rest := s.resetLocked()
 	s.mu.Unlock()
 	s.answer(group, reason)
 	s.answer(rest, reason)
+	return true
+}
+
+// isNothing tells whether a commit is known to have come to nothing.
+func isNothing(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull)
 }
 
 // fail stops the store because nobody knows what a commit left on disk. What is
@@ -213,7 +224,12 @@ func (s *Store) fail(group []*request, reason error) {
 	s.mu.Lock()
 	rest := s.queue
 	s.queue = nil
+	refreshes := s.refreshes
+	s.refreshes = nil
 	s.mu.Unlock()
+	for _, answer := range refreshes {
+		answer <- stopped
+	}
 	s.answer(group, fmt.Errorf("%w: the commit failed: %v", ErrUnknown, reason))
 	s.answer(rest, stopped)
 }

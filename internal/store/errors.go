@@ -30,6 +30,16 @@ var (
 	// itself when there is space again; the call may be retried as it is.
 	ErrFull = errors.New("store: not enough free space")
 
+	// ErrUnavailable says that the database that the records are in can't be reached,
+	// or that this node has been without it for so long that it may not answer by
+	// what it knows. Nothing was done; the call may be retried as it is.
+	ErrUnavailable = errors.New("store: the database is not available")
+
+	// ErrOutrun says that this node was away for so long that the database no longer
+	// remembers all that changed meanwhile. The process must not go on with what it
+	// has in memory.
+	ErrOutrun = errors.New("store: too much has changed while this node was away")
+
 	// ErrUnknown says that the caller stopped waiting, or the commit failed,
 	// after the call had joined a commit: its effect may or may not be durable.
 	// The call may be retried, and looked up by its request id, but never be
@@ -41,8 +51,9 @@ var (
 	ErrStopped = errors.New("store: stopped")
 
 	// ErrConflict says that another node has committed since the state that a
-	// commit was built upon. Backends return it from Prepare; the store then runs
-	// its Update functions again, so that callers never see it.
+	// commit was built upon. Backends return it from Prepare, and Shared ones from a
+	// Commit that is known to have come to nothing; the store then runs its Update
+	// functions again, so that callers never see it.
 	ErrConflict = errors.New("store: conflict")
 
 	// ErrNoJournal says that a record was appended to a store without a journal.

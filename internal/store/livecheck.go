@@ -156,7 +156,11 @@ func (s *Store) CheckLive(ctx context.Context, key secret.Bytes, signed []byte) 
 
 // CheckLive is [Store.CheckLive] for a backend that no Store has open.
 func CheckLive(ctx context.Context, b Backend, sealer Sealer, key secret.Bytes, signed []byte) (LiveReport, error) {
-	state, err := b.Snapshot(ctx)
+	newest := b.Snapshot
+	if shared, ok := b.(Shared); ok {
+		newest = shared.Newest
+	}
+	state, err := newest(ctx)
 	if err != nil {
 		return LiveReport{}, err
 	}

@@ -116,16 +116,23 @@ type Observer interface {
 // Store is a set of sealed records. All methods are safe for concurrent use.
 type Store struct {
 	backend Backend
+	shared  Shared // the same, if it is one
 	sealer  Sealer
 	journal Journal
 	fatal   func(error)
 	observe Observer // may be nil
 
-	turn     chan struct{} // held while an Update's function runs
-	waiting  chan struct{} // one for each call between its start and its answer
-	wake     chan struct{} // tells the committer that there is something to do
-	closing  chan struct{} // closed by Close and after a failure
-	done     chan struct{} // closed when the committer has ended
+	turn    chan struct{} // held while an Update's function runs
+	waiting chan struct{} // one for each call between its start and its answer
+	wake    chan struct{} // tells the committer that there is something to do
+	closing chan struct{} // closed by Close and after a failure
+	done    chan struct{} // closed when the committer has ended
+
+	// Over a Shared backend alone.
+	unconfirmed chan unconfirmed // closed by the committer
+	confirmed   chan struct{}    // closed when the last of them is answered
+	giveUp      context.CancelFunc
+
 	views    sync.WaitGroup
 	strays   sync.WaitGroup // reads, some of which nobody waits for any more
 	watchers watchers
@@ -142,7 +149,8 @@ type Store struct {
 	tail       uint64 // epoch of the pending state
 	generation uint64 // how often the pending state was thrown away
 	queue      []*request
-	stopped    error // why nothing more is taken on
+	refreshes  []chan error // of those who wait in Refresh
+	stopped    error        // why nothing more is taken on
 }
 
 // snapshot is a durable state that is shared by all who read it.
@@ -177,6 +185,14 @@ func New(cfg Config) (*Store, error) {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	if shared, ok := cfg.Backend.(Shared); ok {
+		// What the newest checkpoint signs for may be younger than the backend.
+		if err := shared.Advance(context.Background()); err != nil {
+			return nil, err
+		}
+		s.shared = shared
+		s.unconfirmed, s.confirmed = make(chan unconfirmed, cfg.Waiting), make(chan struct{})
+	}
 	err := s.openLiveSet(cfg)
 	for errors.Is(err, ErrConflict) {
 		err = s.openLiveSet(cfg)
@@ -190,6 +206,11 @@ func New(cfg Config) (*Store, error) {
 	}
 	s.durable, s.tail = &snapshot{state: state, users: 1}, state.Epoch()+cfg.SkipEpochs
 	s.epoch.Store(state.Epoch())
+	if s.shared != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		s.giveUp = cancel
+		go s.confirm(ctx)
+	}
 	go s.run()
 	return s, nil
 }
@@ -207,6 +228,10 @@ func Exit(err error) {
 func (s *Store) Close() error {
 	err := s.stop(ErrStopped)
 	<-s.done
+	if s.shared != nil {
+		s.giveUp() // whoever still waits is answered that the outcome is unknown
+		<-s.confirmed
+	}
 	s.views.Wait()
 	s.turn <- struct{}{} // the function of an Update may still run, and read
 	<-s.turn
@@ -258,9 +283,13 @@ func (s *Store) Epoch() uint64 { return s.epoch.Load() }
 
 // View calls fn with the last durable state and returns what fn returns. The
 // state does not change meanwhile; it stays in memory and on disk until fn
-// returns, so that fn should not take minutes.
+// returns, so that fn should not take minutes. Over a [Shared] backend it returns
+// ErrUnavailable while this node may not answer.
 func (s *Store) View(ctx context.Context, fn func(Reader) error) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.fresh(); err != nil {
 		return err
 	}
 	s.mu.Lock()

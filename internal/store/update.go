@@ -58,8 +58,10 @@ func appendRequest(record []byte, more [][]byte) *request {
 // must not act on anything but tx, and must set, not add to, what it captures.
 // It should be quick, because every other Update waits for it.
 //
-// Errors: fn's; the context's, ErrFull or ErrStopped when nothing was done;
-// ErrUnknown when that isn't known.
+// Over a [Shared] backend it returns when every other node goes by the change, too.
+//
+// Errors: fn's; the context's, ErrFull, ErrUnavailable or ErrStopped when nothing
+// was done; ErrUnknown when that isn't known.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	for {
 		again, err := s.updateOnce(ctx, fn)
@@ -221,6 +223,9 @@ func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, 
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+	if err := s.fresh(); err != nil {
+		return nil, false, err
+	}
 	tx := &Tx{}
 	tx.store, tx.ctx, tx.tx = s, ctx, tx
 	s.mu.Lock()
@@ -278,6 +283,10 @@ func (s *Store) requestLocked(tx *Tx) *request {
 
 func (s *Store) enqueueLocked(req *request) {
 	s.queue = append(s.queue, req)
+	s.wakeLocked()
+}
+
+func (s *Store) wakeLocked() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

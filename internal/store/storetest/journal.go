@@ -12,7 +12,7 @@ import (
 )
 
 // Journal is the least that a store.Journal can be: each frame begins with the
-// hash of the one before. It is neither sealed nor signed.
+// hash of the head of the one before. It is neither sealed nor signed.
 type Journal struct {
 	next uint64
 	last [sha256.Size]byte
@@ -27,7 +27,21 @@ func NewJournal(ctx context.Context, r store.JournalReader) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Journal{next: seq + 1, last: sha256.Sum256(frame)}, nil
+	return &Journal{next: seq + 1, last: headSum(frame)}, nil
+}
+
+// headSum is the hash that the next frame begins with.
+func headSum(frame []byte) [sha256.Size]byte {
+	return sha256.Sum256(frame[:min(len(frame), store.FrameHead)])
+}
+
+// Follow implements store.Follower.
+func (j *Journal) Follow(seq uint64, head []byte) error {
+	j.next, j.last = seq+1, [sha256.Size]byte{}
+	if seq > 0 {
+		j.last = headSum(head)
+	}
+	return nil
 }
 
 // Frame implements store.Journal.
@@ -38,7 +52,7 @@ func (j *Journal) Frame(records [][]byte) (seq uint64, frame []byte, err error) 
 		frame = append(frame, r...)
 	}
 	seq = j.next
-	j.next, j.last = seq+1, sha256.Sum256(frame)
+	j.next, j.last = seq+1, headSum(frame)
 	return seq, frame, nil
 }
 
@@ -53,7 +67,7 @@ func Records(ctx context.Context, r store.JournalReader) (records []string, err 
 		if !bytes.HasPrefix(frame, last[:]) {
 			return fmt.Errorf("frame %d is not chained to the one before", seq)
 		}
-		next, last = seq+1, sha256.Sum256(frame)
+		next, last = seq+1, headSum(frame)
 		for rest := frame[sha256.Size:]; len(rest) > 0; {
 			if len(rest) < 4 || int64(len(rest)-4) < int64(binary.BigEndian.Uint32(rest)) {
 				return fmt.Errorf("frame %d is cut short", seq)
