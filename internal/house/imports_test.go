@@ -202,7 +202,7 @@ var keepers = map[string][]string{
 	"crypto/cipher":          {"internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
 	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/hsm/hsmtest", "internal/hsm/cryptoki", "internal/approval/approvaltest"},
 	"math/rand":              {},
-	"math/rand/v2":           {"internal/server", "internal/store/storetest"},
+	"math/rand/v2":           {"internal/server", "internal/store/storetest", "internal/store/postgres/postgrestest"},
 	// A vendor's library is loaded into the helper process alone.
 	"github.com/miekg/pkcs11":        {"internal/hsm/cryptoki"},
 	module + "internal/hsm/cryptoki": {"cmd/strongroom", "internal/hsm/hsmtest"},

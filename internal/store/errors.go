@@ -64,7 +64,7 @@ var (
 	ErrTooLarge = errors.New("store: too large")
 
 	// ErrKey says that a scope, an id or an index value cannot be part of a key:
-	// empty or too long.
+	// empty or too long, by itself or together with the others.
 	ErrKey = errors.New("store: invalid key")
 
 	// ErrLimit says that a scan was asked for less than one item.

@@ -33,6 +33,7 @@ const (
 
 	maxName = 64   // bytes of an account, region, collection or index name
 	maxID   = 1024 // bytes of an id or an index value
+	maxKey  = 2600 // bytes of a whole key: PostgreSQL's indexes take little more
 )
 
 // Scope is the account and region that records belong to; "-" stands for all

@@ -192,6 +192,9 @@ func (tx *Tx) put(key []byte, schema uint16, plaintext []byte, change *Change) e
 	if err := tx.usable(); err != nil {
 		return err
 	}
+	if len(key) > maxKey {
+		return fmt.Errorf("%w: a key of %d bytes; %d are allowed", ErrKey, len(key), maxKey)
+	}
 	if len(plaintext) > maxValue {
 		return fmt.Errorf("%w: %s of %d bytes; %d are allowed", ErrTooLarge, describeKey(key), len(plaintext), maxValue)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -100,6 +101,11 @@ func testRecords(t *testing.T, _ store.Backend, s *store.Store) {
 		if !errors.Is(err, store.ErrKey) {
 			t.Errorf("an id of %d bytes: %v, want ErrKey", len(id), err)
 		}
+	}
+	long := strings.Repeat("\x00", 1024) // each takes two bytes of a key
+	err = s.Update(ctx, func(tx *store.Tx) error { return notes.Put(tx, here, long, note{Text: long}) })
+	if !errors.Is(err, store.ErrKey) {
+		t.Errorf("an id and an index value that are too long together: %v, want ErrKey", err)
 	}
 }
 
