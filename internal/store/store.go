@@ -217,6 +217,11 @@ func New(cfg Config) (*Store, error) {
 
 // Exit logs why the process must not go on and ends it with status 1.
 func Exit(err error) {
+	if errors.Is(err, ErrOutrun) {
+		slog.Error("this node was away for so long that it cannot learn what changed; ending, so that it begins anew", "error", err,
+			"next", "start again")
+		os.Exit(1)
+	}
 	slog.Error("the store failed; ending, so that nothing is acknowledged that may not be on disk",
 		"error", err, "next", "check the disk (dmesg, df) and start again: what was acknowledged is there")
 	os.Exit(1)

@@ -92,7 +92,7 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 		return refusal("committing", err)
 	}
 	if err != nil {
-		b.cfg.Log.Warn("the answer to a commit was lost; finding out what became of it", "error", err)
+		b.lose(fmt.Errorf("the answer to a commit was lost: %w", err))
 		if err := b.resolve(ctx, id); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ const (
 	diskFull             = "53100"
 	queryCanceled        = "57014"
 	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
 	uniqueViolation      = "23505"
 	duplicateTable       = "42P07"
 	undefinedObject      = "42704"

@@ -24,6 +24,7 @@ type node struct {
 	confirmed   uint64 // the epoch that the row says
 	lost        error  // why the last renewal failed
 	seen        map[string]sighting
+	looked      time.Duration // when others were last looked at
 }
 
 // sighting is another node's row, and since when it has been as it is.
@@ -153,13 +154,7 @@ func (b *Backend) Follow(ctx context.Context, refresh func(context.Context) (uin
 	go b.listen(ctx)
 	for ctx.Err() == nil {
 		if err := b.renew(ctx, refresh); err != nil && ctx.Err() == nil {
-			b.node.mu.Lock()
-			first := b.node.lost == nil
-			b.node.lost = err
-			b.node.mu.Unlock()
-			if first {
-				b.cfg.Log.Warn("the database is not available; this node goes on with what it knows until its lease has run out", "lease", b.cfg.Lease, "error", err)
-			}
+			b.lose(err)
 		}
 		after, stop := b.cfg.Steady.After(b.cfg.Poll)
 		select {
@@ -168,6 +163,17 @@ func (b *Backend) Follow(ctx context.Context, refresh func(context.Context) (uin
 		case <-ctx.Done():
 		}
 		stop()
+	}
+}
+
+// lose notes that the database does not answer, until a renewal goes well.
+func (b *Backend) lose(err error) {
+	b.node.mu.Lock()
+	first := b.node.lost == nil
+	b.node.lost = err
+	b.node.mu.Unlock()
+	if first {
+		b.cfg.Log.Warn("the database is not available; this node goes on with what it knows until its lease has run out", "lease", b.cfg.Lease, "error", err)
 	}
 }
 
@@ -259,6 +265,12 @@ func (b *Backend) observe(ctx context.Context, epoch uint64) (behind int, err er
 	led := leader == b.cfg.Node
 	b.node.mu.Lock()
 	before := b.node.seen
+	if now-b.node.looked > b.cfg.Lease/2 {
+		// The database was away, for the others as well as for this node: they are
+		// given the time to come back.
+		before = nil
+	}
+	b.node.looked = now
 	b.node.seen = make(map[string]sighting, len(others))
 	for _, o := range others {
 		led = led || o.id == leader

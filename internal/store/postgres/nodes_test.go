@@ -73,6 +73,10 @@ func (n *node) put(ctx context.Context, id string, value int) error {
 	})
 }
 
+// look asks the database something, so that others get to do so, too, before a clock
+// goes on. The node may be closed.
+func (n *node) look() { _, _ = n.backend.Versions(context.Background()) }
+
 func (n *node) get(id string) (int, error) {
 	return n.cache.Get(context.Background(), store.Deployment, id)
 }
@@ -240,6 +244,7 @@ func TestHungNode(t *testing.T) {
 		t.Errorf("Ready without a lease: %v", err)
 	}
 	for acknowledged := false; !acknowledged; clock.advance(time.Second) {
+		one.look()
 		select {
 		case err := <-done:
 			if err != nil {
@@ -293,6 +298,7 @@ func TestOneLeads(t *testing.T) {
 			if leads == 1 {
 				return at
 			}
+			nodes[0].look()
 			clock.advance(time.Second)
 		}
 	}
@@ -315,7 +321,7 @@ func TestOneLeads(t *testing.T) {
 // TestPrune: versions that nobody can ask for go; one that is still read stays.
 func TestPrune(t *testing.T) {
 	ctx := context.Background()
-	nodes := three(t, func(c *postgres.Config) { c.Lease = time.Second }) // renewed four times in that
+	nodes := three(t, func(c *postgres.Config) { c.Lease, c.Remember = time.Second, -1 }) // renewed four times in that
 	put := func(from, to int) {
 		for i := from; i < to; i++ {
 			if err := nodes[i%3].put(ctx, "a", i); err != nil {

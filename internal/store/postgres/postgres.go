@@ -73,6 +73,10 @@ type Config struct {
 	// Timeout is how long a statement may take, and a connection; if 0, 4 seconds.
 	Timeout time.Duration
 
+	// Remember is how many epochs' changes are kept for nodes that were away; if 0,
+	// 10,000. One that was away for longer must begin anew.
+	Remember int64
+
 	// PlainTransport lets the database be reached beyond this machine without TLS
 	// that verifies its certificate.
 	PlainTransport bool
@@ -134,6 +138,9 @@ func Open(ctx context.Context, cfg Config) (_ *Backend, err error) {
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 4 * time.Second
+	}
+	if cfg.Remember == 0 {
+		cfg.Remember = 10_000
 	}
 	if cfg.Steady == nil {
 		cfg.Steady = clock.Boot()

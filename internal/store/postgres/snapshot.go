@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -148,19 +149,33 @@ func (s *snapshot) page(after version, to []byte, limit int) (page []version, er
 	return page, err
 }
 
-// ask makes a question, once more when the connection broke, and no longer than a
-// statement may take.
+// ask makes a question, again when the connection that it went over broke, and no
+// longer than a statement may take. After a restart of the database all connections
+// that there were are broken; one that can't be made is not tried again.
 func (b *Backend) ask(doing string, question func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
 	defer cancel()
 	err := question(ctx)
-	if err != nil && ctx.Err() == nil && (state(err) == "" || state(err) == adminShutdown || state(err) == serializationFailure) {
+	for tries := 0; tries < poolSize && err != nil && ctx.Err() == nil && broken(err); tries++ {
 		err = question(ctx)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %s: %v", store.ErrUnavailable, doing, err)
 	}
 	return err
+}
+
+// broken tells whether an error is one of a connection that was there before, or of a
+// database that does not decide between two transactions.
+func broken(err error) bool {
+	var connecting *pgconn.ConnectError
+	switch state(err) {
+	case "":
+		return !errors.As(err, &connecting)
+	case adminShutdown, crashShutdown, serializationFailure:
+		return true
+	}
+	return false
 }
 
 // Advance implements store.Shared.
@@ -225,18 +240,22 @@ func (b *Backend) Changed(_ context.Context, after, upTo uint64) (changed []stor
 // pruneMost is how many epochs one round forgets.
 const pruneMost = 2000
 
-// prune forgets the versions of records that no node can ask for any more. A node
+// prune forgets the versions of records that no node can ask for any more, but for
+// those of the last epochs: a node that was away learns from them what changed. A node
 // that reads below what is forgotten finds that out by the state's row, which changes
 // in the same transaction.
 func (b *Backend) prune(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		var pruned int64
+		var epoch, pruned int64
 		var floor *int64
-		err := tx.QueryRow(ctx, `SELECT s.pruned, (SELECT min(floor) FROM strongroom_nodes) FROM strongroom_state s WHERE s.id = 1`).Scan(&pruned, &floor)
-		if err != nil || floor == nil || *floor <= pruned {
+		err := tx.QueryRow(ctx, `SELECT s.epoch, s.pruned, (SELECT min(floor) FROM strongroom_nodes) FROM strongroom_state s WHERE s.id = 1`).Scan(&epoch, &pruned, &floor)
+		if err != nil || floor == nil {
 			return err
 		}
-		upTo := min(*floor, pruned+pruneMost)
+		upTo := min(*floor, epoch-b.cfg.Remember, pruned+pruneMost)
+		if upTo <= pruned {
+			return nil
+		}
 		for _, statement := range []string{
 			`DELETE FROM strongroom_records WHERE key IN (SELECT key FROM strongroom_records WHERE epoch > $1 AND epoch <= $2)
 				AND EXISTS (SELECT 1 FROM strongroom_records n WHERE n.key = strongroom_records.key AND n.epoch > strongroom_records.epoch AND n.epoch <= $2)`,
