@@ -36,7 +36,12 @@ func (f folder) rootSettings() server.RootSettings {
 func (f folder) asServer(a *app) server.Folder {
 	root := f.rootSettings()
 	root.Ask = a.passphrase(f.Seal, f.SealPassphraseFile)
-	return server.Folder{Dir: f.Data, Seal: f.Seal, Root: root}
+	return server.Folder{Dir: f.Data, Seal: f.Seal, Root: root, Store: f.Store, Database: f.database()}
+}
+
+// database is what the flags say of a database.
+func (f folder) database() server.DatabaseSettings {
+	return server.DatabaseSettings{Lease: f.Lease, PlainTransport: f.StorePlainTransport, NotDurable: f.StoreNotDurable}
 }
 
 // passphrase is how the passphrase is had when no file holds it; nil when there is

@@ -20,7 +20,6 @@ type serveCmd struct {
 	Listen  string   `setting:"" default:"127.0.0.1:4566" placeholder:"ADDR" help:"The address and port to listen on. Default: ${default}."`
 	Account string   `setting:"" default:"000000000000" placeholder:"ID" help:"The account, 12 digits. Default: ${default}."`
 	Regions []string `setting:"" default:"us-east-1" sep:"," placeholder:"A,B" help:"The regions, the default one first. Default: ${default}."`
-	Store   string   `setting:"" default:"pebble" placeholder:"KIND" help:"What holds the records: pebble. Default: ${default}."`
 	TLSCert string   `setting:"" name:"tls-cert" placeholder:"FILE" help:"The certificate and its chain, PEM. With it, HTTPS is spoken."`
 	TLSKey  string   `setting:"" name:"tls-key" placeholder:"FILE" help:"The certificate's private key, PEM."`
 
@@ -69,6 +68,7 @@ Examples:
     strongroom serve --seal passphrase --seal-passphrase-file /run/credentials/strongroom
     strongroom serve --seal aws-kms --seal-kms-key alias/root --seal-kms-endpoint https://kms.example.com
     strongroom serve --seal tpm --seal-tpm-auth-file /run/credentials/strongroom
+    strongroom serve --store 'postgres://strongroom@db.example.com/strongroom?sslmode=verify-full'
     strongroom serve --limits aws,symmetric=5000,111122223333/keys=200
     strongroom serve --metrics 127.0.0.1:9466
     strongroom serve --dev`
@@ -156,7 +156,7 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		regions[i] = strings.TrimSpace(region)
 	}
 	return server.Config{
-		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Root: c.rootSettings(), Store: c.Store,
+		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Root: c.rootSettings(), Store: c.Store, Database: c.database(),
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Limits: c.Limits, AttestationRoots: c.AttestationRoots, AcceptChangedRecords: c.AcceptChangedRecords,
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
@@ -257,7 +257,11 @@ func shutDown(s running, signals <-chan os.Signal) error {
 // announce says what relaxes security and how to use the server, on stderr, and
 // then that it is ready, on stdout.
 func (c *serveCmd) announce(a *app, s running, log *slog.Logger) error {
-	use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_ENDPOINT_URL=%s", shellQuote(absolute(s.CredentialsFile())), s.URL())
+	file := absolute(s.CredentialsFile())
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) && c.Store != "pebble" {
+		file = "credentials" // they are with the node that made the deployment
+	}
+	use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_ENDPOINT_URL=%s", shellQuote(file), s.URL())
 	if c.LogFormat == "json" {
 		for _, notice := range s.Notices() {
 			log.Warn(notice)

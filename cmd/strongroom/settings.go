@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -23,6 +24,11 @@ import (
 type folder struct {
 	Data   string `setting:"" default:"./strongroom-data" placeholder:"DIR" help:"The data folder. Default: ${default}."`
 	Config string `setting:"" placeholder:"FILE" help:"A file of settings, one a line: name = value."`
+
+	Store               string        `setting:"" default:"pebble" placeholder:"WHERE" help:"What holds the records: pebble, in the data folder, or a database of PostgreSQL that several nodes share, postgres://USER@HOST/DATABASE?sslmode=verify-full. Default: ${default}."`
+	Lease               time.Duration `setting:"" default:"1m" placeholder:"TIME" help:"How long a node goes on answering by what it knows without its database. Default: ${default}."`
+	StorePlainTransport bool          `setting:"" help:"Reach the database without TLS that verifies its certificate."`
+	StoreNotDurable     bool          `setting:"" help:"Take a database whose settings let it lose what it acknowledged. For tests only."`
 
 	Seal               string `setting:"" default:"file" placeholder:"KIND" help:"What holds the root of the keys: file, passphrase, aws-kms, pkcs11 or tpm. Default: ${default}."`
 	SealPassphraseFile string `setting:"" placeholder:"FILE" help:"A file that holds the passphrase. Default: the variable STRONGROOM_SEAL_PASSPHRASE, or a question."`

@@ -26,6 +26,11 @@ import (
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
+// Records takes audit records, as [store.Store.Append] does.
+type Records interface {
+	Append(ctx context.Context, record []byte, more ...[]byte) error
+}
+
 // Config is what the gateway needs.
 type Config struct {
 	// Services are the tables that it serves; at least one.
@@ -37,7 +42,7 @@ type Config struct {
 	// Directory must be set.
 	Directory authz.Directory
 	// Store must be set: records of calls that change nothing are appended to it.
-	Store *store.Store
+	Store Records
 	// Clock must be set: what calls and records are dated by.
 	Clock clock.Clock
 	// Rand must be set: request ids and event ids come from it.
@@ -195,6 +200,8 @@ func readyText(err error) string {
 		return "the store has stopped"
 	case errors.Is(err, ErrDiskHangs):
 		return "the disk does not answer"
+	case errors.Is(err, store.ErrUnavailable):
+		return "the database is not available"
 	}
 	return "see the log"
 }

@@ -65,10 +65,13 @@ var layers = [][]string{
 		"internal/seal/tpm/tpmtest",
 		"internal/ship",
 		"internal/sigv4/sigv4test",
+		"internal/spool",
 		"internal/store/pebble",
+		"internal/store/postgres",
 	},
 	{
 		"internal/operation",
+		"internal/store/postgres/postgrestest",
 		"internal/store/storetest",
 	},
 	{

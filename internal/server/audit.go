@@ -31,6 +31,9 @@ type trail struct {
 	// records finds records; nil for the folder of a stopped server, which is
 	// read through.
 	records *index.Index
+	// settle brings into the trail what a node has taken and not sent yet; nil for a
+	// stopped server.
+	settle func(context.Context)
 	// keys is the server's store; nil for a stopped one.
 	keys   *store.Store
 	folder *folder
@@ -93,11 +96,18 @@ func journalKey(domain *seal.Domain) func(version uint32) (secret.Bytes, error) 
 	}
 }
 
+func (t *trail) settled(ctx context.Context) {
+	if t.settle != nil {
+		t.settle(ctx)
+	}
+}
+
 // followEvery is how often a follower looks for new frames.
 const followEvery = 200 * time.Millisecond
 
 // Tail implements [admin.Source].
 func (t *trail) Tail(ctx context.Context, n int, follow bool, emit func([]byte) error) error {
+	t.settled(ctx)
 	next, _, err := t.frames.LastFrame(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -130,6 +140,7 @@ func (t *trail) Tail(ctx context.Context, n int, follow bool, emit func([]byte) 
 
 // Search implements [admin.Source].
 func (t *trail) Search(ctx context.Context, f admin.Filter, emit func([]byte) error) error {
+	t.settled(ctx)
 	if t.records != nil {
 		if found, err := searchIndex(ctx, t.records, f, emit); found {
 			return err
@@ -148,6 +159,7 @@ func (t *trail) Search(ctx context.Context, f admin.Filter, emit func([]byte) er
 
 // Export implements [admin.Source].
 func (t *trail) Export(ctx context.Context, f admin.Filter, emit func([]byte) error) error {
+	t.settled(ctx)
 	lines := &lineWriter{emit: emit}
 	var keep func([]byte) bool
 	var failed error
@@ -186,6 +198,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 
 // Verify implements [admin.Source].
 func (t *trail) Verify(ctx context.Context, opts admin.VerifyOptions, _ func(admin.Progress)) (admin.Report, error) {
+	t.settled(ctx)
 	keys, later, err := verifyWith(opts, t.public)
 	if err != nil {
 		return admin.Report{}, err
@@ -245,7 +258,7 @@ type Audit interface {
 
 type closedTrail struct{ *trail }
 
-func (t closedTrail) Close() error { return t.folder.backend.Close() }
+func (t closedTrail) Close() error { return t.folder.close() }
 
 // OpenAudit opens the audit trail in a data folder for reading. It is refused while a
 // server has the folder.
@@ -256,7 +269,7 @@ func OpenAudit(ctx context.Context, in Folder) (Audit, error) {
 	}
 	t, err := newTrail(f)
 	if err != nil {
-		return nil, errors.Join(err, f.backend.Close())
+		return nil, errors.Join(err, f.close())
 	}
 	return closedTrail{t}, nil
 }
@@ -285,7 +298,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.records, t.keys, t.random, t.now = s.records, s.store, s.cfg.rand(), s.clock.Now
+	t.records, t.keys, t.random, t.now, t.settle = s.records, s.store, s.cfg.rand(), s.clock.Now, s.settle
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
 		Seals:     &operator{Server: s},

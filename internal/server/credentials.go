@@ -47,6 +47,9 @@ func (s *Server) ensureCredentials(ctx context.Context) error {
 	_, err = s.newCredentials(account, func(key iam.AccessKey) error {
 		return s.iam.CreateAccount(ctx, iam.Account{ID: account}, key, nil)
 	})
+	if errors.Is(err, iam.ErrAccountExists) { // another node has made it meanwhile
+		return nil
+	}
 	return err
 }
 

@@ -87,6 +87,9 @@ func (s *Server) warnings() []string {
 	if s.retain.Failing() {
 		all = append(all, "old audit records cannot be removed; see the log")
 	}
+	if s.spool != nil && s.store.Ready(context.Background()) != nil {
+		all = append(all, "the database is not available: changes are refused, and known keys can be used until the lease of this node has run out")
+	}
 	return all
 }
 

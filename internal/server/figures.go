@@ -138,7 +138,7 @@ func (s *Server) ready(ctx context.Context) error {
 		return err
 	}
 	answer := make(chan error, 1)
-	go func() { answer <- s.store.Ready(ctx) }() // it asks the file system, which may hang
+	go func() { answer <- s.takesCalls(ctx) }() // it asks the file system, which may hang
 	select {
 	case err := <-answer:
 		return err

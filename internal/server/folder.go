@@ -44,8 +44,10 @@ const (
 type folder struct {
 	dir     string
 	backend store.Backend
-	domain  *seal.Domain
-	root    seal.Root // that opened it
+	// local is what a node of a database keeps to itself; nil for the embedded store.
+	local  *pebble.Backend
+	domain *seal.Domain
+	root   seal.Root // that opened it
 	// fresh says that this start made it.
 	fresh bool
 	mode  string
@@ -64,7 +66,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	dir := cfg.DataDir
 	// A root that cannot be had leaves no folder behind. The file is in the folder.
 	var root seal.Root
-	if _, err := os.Stat(filepath.Join(dir, storeFolder)); errors.Is(err, os.ErrNotExist) && cfg.Seal != string(seal.KindFile) {
+	if _, err := os.Stat(filepath.Join(dir, storeFolder)); errors.Is(err, os.ErrNotExist) && cfg.Seal != string(seal.KindFile) && !cfg.folder().shared() {
 		if root, err = cfg.folder().first(ctx, cfg.rand()); err != nil {
 			return nil, err
 		}
@@ -72,11 +74,11 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	if err := claimFolder(dir); err != nil {
 		return nil, err
 	}
-	backend, err := openStore(cfg.Log, dir)
+	backend, local, err := cfg.openBackends(ctx, cfg.folder())
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{dir: dir, backend: backend, mode: modeOf(cfg)}
+	f := &folder{dir: dir, backend: backend, local: local, mode: modeOf(cfg)}
 	meta, err := backend.Meta(ctx)
 	if err == nil {
 		if len(meta[metaDeployment]) == 0 {
@@ -86,7 +88,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, backend.Close())
+		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
 }
@@ -105,9 +107,9 @@ func claimFolder(dir string) error {
 	}
 	if len(entries) > 0 {
 		_, staged := os.Stat(filepath.Join(dir, restoringFolder))
-		if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil && staged == nil {
+		if !holdsStore(dir) && staged == nil {
 			return problem(fmt.Sprintf("a restore into %s was not finished", dir), "Run it again: strongroom backup restore FILE --data "+dir, nil)
-		} else if err != nil && !onlyUnfinished(entries) {
+		} else if !holdsStore(dir) && !onlyUnfinished(entries) {
 			return problem(fmt.Sprintf("the folder %s holds files that are not Strongroom's", dir),
 				"Choose an empty or a new folder with --data.", nil)
 		}
@@ -121,6 +123,16 @@ func claimFolder(dir string) error {
 			"chmod 700 "+dir, nil)
 	}
 	return nil
+}
+
+// holdsStore tells whether a folder has records of its own, or is a node's.
+func holdsStore(dir string) bool {
+	for _, name := range []string{storeFolder, nodeFolder} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // makeFolder makes dir, and what is missing above it, so that a loss of power does
@@ -157,7 +169,12 @@ func onlyUnfinished(entries []os.DirEntry) bool {
 }
 
 func openStore(log *slog.Logger, dir string) (store.Backend, error) {
-	backend, err := pebble.Open(pebble.Config{Dir: filepath.Join(dir, storeFolder), Log: log, Fatal: store.Exit})
+	return openLocal(dir, pebble.Config{Dir: filepath.Join(dir, storeFolder), Log: log, Fatal: store.Exit})
+}
+
+// openLocal opens a store within the data folder dir.
+func openLocal(dir string, cfg pebble.Config) (*pebble.Backend, error) {
+	backend, err := pebble.Open(cfg)
 	switch {
 	case errors.Is(err, store.ErrLocked):
 		return nil, problem(fmt.Sprintf("another process has the data folder %s open", dir),
@@ -194,7 +211,7 @@ func (f *folder) create(ctx context.Context, cfg *Config, root seal.Root) (err e
 		return err
 	}
 	f.domain, f.root, f.fresh = domain, root, true
-	return f.backend.SetMeta(ctx, map[string][]byte{
+	return f.createMeta(ctx, map[string][]byte{
 		metaDeployment: []byte(deployment),
 		metaMode:       []byte(f.mode),
 		metaAccount:    []byte(cfg.Account),
@@ -218,18 +235,18 @@ func openExisting(ctx context.Context, in Folder) (*folder, error) {
 
 // openWith is openExisting with another way to open the domain key.
 func openWith(ctx context.Context, in Folder, unseal func(*folder, map[string][]byte) error) (*folder, error) {
-	if err := in.Root.check(in.Seal); err != nil {
+	if err := errors.Join(in.Root.check(in.Seal), in.checkStore()); err != nil {
 		return nil, err
 	}
 	dir := in.Dir
-	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
+	if !holdsStore(dir) {
 		return nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", dir), "Name the data folder with --data.", nil)
 	}
-	backend, err := openStore(slog.Default(), dir)
+	backend, local, err := (&Config{Log: slog.Default()}).openBackends(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{dir: dir, backend: backend}
+	f := &folder{dir: dir, backend: backend, local: local}
 	meta, err := backend.Meta(ctx)
 	f.mode, f.account = string(meta[metaMode]), string(meta[metaAccount])
 	if regions := string(meta[metaRegions]); regions != "" {
@@ -243,7 +260,7 @@ func openWith(ctx context.Context, in Folder, unseal func(*folder, map[string][]
 		err = unseal(f, meta)
 	}
 	if err != nil {
-		return nil, errors.Join(err, backend.Close())
+		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
 }
@@ -276,7 +293,7 @@ func (f *folder) unseal(ctx context.Context, in Folder, rand io.Reader, meta map
 		return err
 	}
 	if f.root, err = in.open(ctx, known, rand); err != nil {
-		return err
+		return f.rootProblem(in, err)
 	}
 	f.domain, err = seal.Open(ctx, f.root, meta[metaSlots])
 	return err

@@ -92,7 +92,7 @@ func (s *Server) openRecordStore(ctx context.Context) error {
 		LiveAbsent: absent,
 		LiveAccept: s.cfg.AcceptChangedRecords,
 		SkipEpochs: s.folder.skipEpochs,
-		Observer:   commits{s.disk, s.figures.Commits},
+		Observer:   s.observer(),
 	})
 	switch {
 	case errors.Is(err, store.ErrFull):

@@ -46,7 +46,7 @@ func OpenOperator(ctx context.Context, in Folder) (Operator, error) {
 func newOperator(ctx context.Context, in Folder, f *folder) (*operator, error) {
 	o := &operator{&Server{
 		cfg: Config{
-			DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: "pebble",
+			DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: in.Store, Database: in.Database,
 			Dev: f.mode == modeDev, Log: slog.Default(),
 		},
 		folder: f, domain: f.domain, clock: clock.System(), stopped: make(chan struct{}),

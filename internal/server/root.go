@@ -24,6 +24,10 @@ type Folder struct {
 	// Seal is the kind of the root of its keys: file, passphrase, aws-kms, pkcs11 or tpm.
 	Seal string
 	Root RootSettings
+	// Store is where the records are: in the folder itself, "pebble" or "", or in the
+	// database with this URL, to which Database applies.
+	Store    string
+	Database DatabaseSettings
 }
 
 // RootSettings say where a root is. Those of another kind than it has are not

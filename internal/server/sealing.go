@@ -150,7 +150,7 @@ func (s *Server) putSlots(ctx context.Context, roots []seal.Root, rotate bool, r
 			return err
 		}
 	}
-	if err := s.folder.backend.SetMeta(ctx, meta); err != nil {
+	if err := s.folder.setSlots(ctx, meta); err != nil {
 		return fmt.Errorf("store the keyslots: %w", err)
 	}
 	change.Apply()
@@ -161,6 +161,11 @@ func (s *Server) putSlots(ctx context.Context, roots []seal.Root, rotate bool, r
 	key, err := s.domain.Derive(version, seal.LabelJournalSealing)
 	if err != nil {
 		return err
+	}
+	if s.localJournal != nil {
+		if err := s.localJournal.Rekey(version, append(secret.Bytes{}, key...)); err != nil {
+			return err
+		}
 	}
 	return s.journal.Rekey(version, key)
 }

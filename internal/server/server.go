@@ -45,6 +45,7 @@ import (
 	trailservice "github.com/strongroom/strongroom/internal/service/trail"
 	"github.com/strongroom/strongroom/internal/service/xksproxy"
 	"github.com/strongroom/strongroom/internal/ship"
+	"github.com/strongroom/strongroom/internal/spool"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -57,8 +58,10 @@ type Config struct {
 	// Seal is the kind of the root: file, passphrase, aws-kms, pkcs11 or tpm; Root says where it is.
 	Seal string
 	Root RootSettings
-	// Store is "pebble", the only value so far.
+	// Store is "pebble", for records in the data folder, or the URL of a database that
+	// this node shares with others, to which Database applies.
 	Store                           string
+	Database                        DatabaseSettings
 	TLSCert, TLSKey                 string
 	Dev, DevListenAny, InsecureHTTP bool
 	// Limits are the entries of --limits, as kms.ParseLimits reads them; without any,
@@ -96,18 +99,28 @@ type Config struct {
 	Log *slog.Logger
 }
 
-func (cfg *Config) folder() Folder { return Folder{Dir: cfg.DataDir, Seal: cfg.Seal, Root: cfg.Root} }
+func (cfg *Config) folder() Folder {
+	return Folder{Dir: cfg.DataDir, Seal: cfg.Seal, Root: cfg.Root, Store: cfg.Store, Database: cfg.Database}
+}
 
 // rand is the source of all randomness that is handed on.
 func (cfg *Config) rand() io.Reader { return rand.Reader }
 
 // Server is a running server.
 type Server struct {
-	cfg      Config
-	folder   *folder
-	domain   *seal.Domain
-	store    *store.Store
-	journal  *journal.Writer
+	cfg     Config
+	folder  *folder
+	domain  *seal.Domain
+	store   *store.Store
+	journal *journal.Writer
+	// appends takes the records of calls that change nothing.
+	appends gateway.Records
+	// Of a node of a database; nil for the embedded store.
+	unfollow     func() // ends what keeps its lease
+	local        *store.Store
+	localJournal *journal.Writer
+	spool        *spool.Spool
+
 	records  *index.Index
 	iam      *iam.Service
 	kms      *kms.Service
@@ -197,29 +210,11 @@ func (s *Server) open(ctx context.Context) error {
 
 // openStore puts the journal and the store together over the folder's backend.
 func (s *Server) openStore(ctx context.Context) error {
-	version := s.domain.Current()
-	sealing, err := s.domain.Derive(version, seal.LabelJournalSealing)
-	if err != nil {
-		return err
-	}
 	signer, err := journalSigner(s.domain)
 	if err != nil {
 		return err
 	}
-	s.journal, err = journal.Open(ctx, journal.Config{
-		Deployment: s.domain.Deployment(),
-		Stream:     streamName,
-		Key:        sealing,
-		KeyVersion: version,
-		PastKey:    journalKey(s.domain),
-		Signer:     signer,
-		Clock:      s.clock,
-		Rand:       s.cfg.rand(),
-		Frames:     s.folder.backend,
-		NotFound:   store.ErrNotFound,
-		State:      func() []byte { return s.store.LiveState() },
-	})
-	if err != nil {
+	if s.journal, err = s.openJournal(ctx, streamName, s.folder.backend, func() []byte { return s.store.LiveState() }); err != nil {
 		return err
 	}
 	public, err := journal.MarshalPublicKey(signer.Public().(ed25519.PublicKey))
@@ -232,6 +227,10 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err := s.openRecordStore(ctx); err != nil {
 		return err
 	}
+	s.follow()
+	if err := s.openSpool(ctx); err != nil {
+		return err
+	}
 	err = s.recordPending(ctx)
 	if errors.Is(err, store.ErrFull) {
 		s.cfg.Log.Warn("the last change of the seal is not in the audit trail yet: there is too little space", "error", err)
@@ -240,7 +239,34 @@ func (s *Server) openStore(ctx context.Context) error {
 	return err
 }
 
-// streamName is the stream of the embedded store.
+// openJournal returns the writer of a stream, whose checkpoints sign state too; none if
+// that is nil.
+func (s *Server) openJournal(ctx context.Context, stream string, frames store.Backend, state func() []byte) (*journal.Writer, error) {
+	version := s.domain.Current()
+	sealing, err := s.domain.Derive(version, seal.LabelJournalSealing)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := journalSigner(s.domain)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(ctx, journal.Config{
+		Deployment: s.domain.Deployment(),
+		Stream:     stream,
+		Key:        sealing,
+		KeyVersion: version,
+		PastKey:    journalKey(s.domain),
+		Signer:     signer,
+		Clock:      s.clock,
+		Rand:       s.cfg.rand(),
+		Frames:     frames,
+		NotFound:   store.ErrNotFound,
+		State:      state,
+	})
+}
+
+// streamName is the stream of the store: the one that all read.
 const streamName = "store"
 
 // firstVersion of the domain key is where those keys come from that must outlast
@@ -338,7 +364,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},
 		Directory:     s.iam,
-		Store:         s.store,
+		Store:         s.appends,
 		Clock:         s.clock,
 		Rand:          s.cfg.rand(),
 		Log:           s.cfg.Log,
@@ -397,15 +423,18 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		s.cfg.Log.Warn("every call is refused until there is more free space", "error", err)
 	}
 	s.background.Go(func() { s.watchRecords(background) })
-	s.background.Go(func() { s.kms.Run(background) })
+	s.background.Go(func() { s.onOneNode(background, s.kms.Run) })
 	s.background.Go(func() { s.kms.Tend(background) })
-	s.background.Go(func() { s.delivery.Run(background) })
-	s.background.Go(func() { s.ship.Run(background) })
-	s.background.Go(func() { s.retain.run(background) })
+	s.background.Go(func() { s.onOneNode(background, s.delivery.Run) })
+	s.background.Go(func() { s.onOneNode(background, s.ship.Run) })
+	s.background.Go(func() { s.onOneNode(background, s.retain.run) })
 	s.background.Go(func() { s.signIdleTail(background) })
 	rootCheck := s.clock.Now().Add(rootCheckInterval)
 	s.background.Go(func() { s.watchRoot(background, rootCheck) })
 	s.warnOfLoneRoot()
+	if s.spool != nil {
+		s.background.Go(func() { s.spool.Run(background) })
+	}
 	s.background.Go(func() { s.records.Run(background, machineClock) })
 	s.background.Go(func() { s.disk.Run(background) })
 	s.background.Go(func() { s.followCertificates(background) })
@@ -460,7 +489,8 @@ func (s *Server) URL() string {
 // FirstStart says whether this start made the data folder.
 func (s *Server) FirstStart() bool { return s.folder.fresh }
 
-// CredentialsFile is the path of DIR/credentials.
+// CredentialsFile is the path of DIR/credentials. Of the nodes of a database one alone
+// has it: the one that made the deployment.
 func (s *Server) CredentialsFile() string { return filepath.Join(s.cfg.DataDir, credentialsFile) }
 
 // Clock is the deployment's clock, which a dev server's tests may move.
@@ -477,6 +507,12 @@ func (s *Server) Notices() []string {
 	}
 	if s.cfg.AcceptChangedRecords {
 		notices = append(notices, "--accept-changed-records: records that were changed behind the server's back are taken as they are. Start without it from now on.")
+	}
+	if s.folder.local != nil && s.cfg.Database.NotDurable {
+		notices = append(notices, "--store-not-durable: the database may lose what was acknowledged, keys among it.")
+	}
+	if s.folder.local != nil && s.cfg.Database.PlainTransport {
+		notices = append(notices, "--store-plain-transport: whoever is between here and the database may change what it says.")
 	}
 	if s.cfg.InsecureHTTP && s.cfg.TLSCert == "" {
 		notices = append(notices, "--insecure-http: plaintexts and data keys cross the network unencrypted.")
@@ -533,7 +569,7 @@ func (s *Server) close() error {
 	if s.iam != nil {
 		s.iam.Close()
 	}
-	var err error
+	err := s.closeSpool()
 	if s.store != nil {
 		if _, unsigned := s.journal.CheckpointDue(); unsigned {
 			ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
@@ -543,10 +579,13 @@ func (s *Server) close() error {
 			}
 			cancel()
 		}
+		if s.unfollow != nil {
+			s.unfollow()
+		}
 		err = errors.Join(err, s.store.Close())
 	}
 	if s.folder != nil {
-		err = errors.Join(err, s.folder.backend.Close())
+		err = errors.Join(err, s.folder.close())
 	}
 	return err
 }

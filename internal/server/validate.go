@@ -74,8 +74,8 @@ func (c Config) checkKinds() error {
 	if err := c.Root.check(c.Seal); err != nil {
 		return err
 	}
-	if c.Store != "pebble" {
-		return refuse("store", "", "there is no store %q; there is: pebble", c.Store)
+	if err := c.folder().checkStore(); err != nil {
+		return err
 	}
 	if _, err := kms.ParseLimits(c.Limits); err != nil {
 		return refuse("limits", "for one: --limits aws,symmetric=500,111122223333/keys=1000", "%v", err)
