@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/strongroom/strongroom/internal/admin"
-	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -44,13 +43,11 @@ func OpenOperator(ctx context.Context, in Folder) (Operator, error) {
 
 // newOperator puts a deployment together over an open folder.
 func newOperator(ctx context.Context, in Folder, f *folder) (*operator, error) {
-	o := &operator{&Server{
-		cfg: Config{
-			DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: in.Store, Database: in.Database,
-			Dev: f.mode == modeDev, Log: slog.Default(),
-		},
-		folder: f, domain: f.domain, clock: clock.System(), stopped: make(chan struct{}),
-	}}
+	o := &operator{newServer(Config{
+		DataDir: in.Dir, Account: f.account, Regions: f.regions, Seal: in.Seal, Root: in.Root, Store: in.Store, Database: in.Database,
+		Dev: f.mode == modeDev, Log: slog.Default(),
+	})}
+	o.folder, o.domain = f, f.domain
 	if err := o.openStopped(ctx); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}

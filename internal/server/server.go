@@ -166,12 +166,20 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, listener: listener, clock: clock.System(), figures: metrics.New(), reload: make(chan struct{}, 1), stopped: make(chan struct{})}
-	s.disk = &disk{clock: machineClock, log: cfg.Log, probe: probeFolder(cfg.DataDir)}
+	s := newServer(cfg)
+	s.listener = listener
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, listener.Close(), s.close())
 	}
 	return s, nil
+}
+
+// newServer returns a server that is not open yet.
+func newServer(cfg Config) *Server {
+	return &Server{
+		cfg: cfg, clock: clock.System(), stopped: make(chan struct{}), reload: make(chan struct{}, 1),
+		figures: metrics.New(), disk: &disk{clock: machineClock, log: cfg.Log, probe: probeFolder(cfg.DataDir)},
+	}
 }
 
 func listen(flag, address string) (net.Listener, error) {
