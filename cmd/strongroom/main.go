@@ -66,6 +66,7 @@ func ofProcess() *app {
 			return server.OpenRecovered(ctx, in, shares)
 		},
 		readPassphrase: server.ReadPassphrase,
+		examineFolder:  server.ExamineFolder,
 		openOperator: func(ctx context.Context, in server.Folder) (server.Operator, error) {
 			return server.OpenOperator(ctx, in)
 		},
@@ -105,6 +106,7 @@ type app struct {
 	verifyExport   func(ctx context.Context, dir string, export io.Reader, opts admin.VerifyOptions) (admin.Report, error)
 	openRecovered  func(ctx context.Context, in server.Folder, shares []string) (server.Recovered, error)
 	readPassphrase func(path string) (secret.Bytes, error)
+	examineFolder  func(dir string) []admin.Finding
 	openOperator   func(ctx context.Context, in server.Folder) (server.Operator, error)
 	openBackups    func(ctx context.Context, in server.Folder) (server.BackupOperator, error)
 	verifyBackup   func(ctx context.Context, in server.BackupFile) (server.BackupInfo, error)
@@ -139,6 +141,7 @@ type commands struct {
 	Approval  approvalCmd  `cmd:"" help:"Approve what two people are needed for."`
 	Audit     auditCmd     `cmd:"" help:"Read and check the audit trail."`
 	Backup    backupCmd    `cmd:"" help:"Back a deployment up, and restore it."`
+	Doctor    doctorCmd    `cmd:"" help:"Check an installation, and say what to do."`
 	HSM       hsmCmd       `cmd:"" name:"hsm" help:"Look at hardware security modules."`
 	Key       keyCmd       `cmd:"" help:"Let a key be deleted earlier."`
 	Recovery  recoveryCmd  `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`

@@ -104,6 +104,7 @@ type fakeOperator struct {
 	admin.Operator
 	admin.Seals
 	admin.Approvals
+	admin.Doctor
 }
 
 func openFakeOperator(context.Context, server.Folder) (server.Operator, error) {

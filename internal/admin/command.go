@@ -54,6 +54,7 @@ func (s *Server) commandRows() map[string]commandRow {
 		rows[removeRecordsRoute] = changing(s.cfg.Retention.RemoveRecords)
 	}
 	maps.Copy(rows, s.approvalRows())
+	maps.Copy(rows, s.doctorRows())
 	return rows
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	HSMSlots HSMSlots
 	// Seals is the deployment's seal; if nil, nothing is answered about it.
 	Seals Seals
+	// Doctor looks at the installation; if nil, nothing is answered about it.
+	Doctor Doctor
 	// Backups takes backups; if nil, none is answered.
 	Backups Backups
 	// Retention removes audit records; if nil, nothing does when it is asked.

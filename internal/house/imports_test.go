@@ -59,6 +59,7 @@ var layers = [][]string{
 		"internal/approval/approvaltest",
 		"internal/authz",
 		"internal/delivery",
+		"internal/doctor",
 		"internal/front",
 		"internal/hsm/hsmtest",
 		"internal/keyring/xks",

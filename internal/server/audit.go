@@ -302,6 +302,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	return admin.Listen(admin.Config{
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
 		Seals:     &operator{Server: s},
+		Doctor:    &operator{Server: s},
 		Buckets:   buckets{s.delivery},
 		XKS:       s.manageXKS,
 		HSMSlots:  s.manageHSMSlots,

@@ -28,6 +28,7 @@ type Operator interface {
 	admin.Operator
 	admin.Seals
 	admin.Approvals
+	admin.Doctor
 	io.Closer
 }
 
