@@ -85,7 +85,7 @@ func (cfg *Config) openBackends(ctx context.Context, in Folder) (backend store.B
 			return nil, nil, problem(fmt.Sprintf("%s is the folder of a node, whose records are in a database", in.Dir),
 				"Name the database with --store, or better with STRONGROOM_STORE, which no list of processes shows.", nil)
 		}
-		backend, err = openStore(cfg.Log, in.Dir)
+		backend, err = openStoreOn(cfg.files, cfg.Log, in.Dir)
 		return backend, nil, err
 	}
 	if own == nil {

@@ -9,7 +9,7 @@ import (
 
 func TestDeadlinesAreSharedAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var d deadlines
+		d := deadlines{after: callDeadline}
 		parent, stop := context.WithCancel(t.Context())
 		first := d.context(parent)
 		if d.context(parent) != first {

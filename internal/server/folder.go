@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/pebble"
@@ -169,7 +171,12 @@ func onlyUnfinished(entries []os.DirEntry) bool {
 }
 
 func openStore(log *slog.Logger, dir string) (store.Backend, error) {
-	return openLocal(dir, pebble.Config{Dir: filepath.Join(dir, storeFolder), Log: log, Fatal: store.Exit})
+	return openStoreOn(nil, log, dir)
+}
+
+// openStoreOn is openStore on another file system than the machine's.
+func openStoreOn(files vfs.FS, log *slog.Logger, dir string) (store.Backend, error) {
+	return openLocal(dir, pebble.Config{Dir: filepath.Join(dir, storeFolder), FS: files, Log: log, Fatal: store.Exit})
 }
 
 // openLocal opens a store within the data folder dir.

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	cloudhsmapi "github.com/strongroom/strongroom/api/cloudhsm"
 	cloudtrailapi "github.com/strongroom/strongroom/api/cloudtrail"
 	iamapi "github.com/strongroom/strongroom/api/iam"
@@ -97,6 +99,11 @@ type Config struct {
 	Metrics, MetricsTLSCert, MetricsTLSKey, MetricsClientCA string
 	// Log must be set.
 	Log *slog.Logger
+
+	// Of tests: the file system of the store, and how long a call may wait for it. If
+	// not set, the machine's and callDeadline.
+	files    vfs.FS
+	patience time.Duration
 }
 
 func (cfg *Config) folder() Folder {
@@ -411,7 +418,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		tlsConfig = front.TLSConfig(certificate)
 	}
 	var err error
-	s.front, err = front.New(front.Config{Handler: new(deadlines).bound(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
+	s.front, err = front.New(front.Config{Handler: s.deadlines().bound(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
 	if err != nil {
 		return err
 	}
