@@ -313,13 +313,18 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 	})
 }
 
-// recordAdmin records a request over the admin socket.
+// recordAdmin records a request over the admin socket. If it changes nothing, that is
+// possible on a full disk too: it is then that an operator looks at things, and who
+// reaches the socket could fill the disk anyway.
 func (s *Server) recordAdmin(ctx context.Context, e admin.AdminEvent) error {
 	record, err := s.adminRecord(e, nil)
 	if err != nil {
 		return err
 	}
-	return s.store.Append(ctx, record)
+	if !e.ReadOnly {
+		return s.store.Append(ctx, record)
+	}
+	return s.store.AppendUrgent(ctx, record)
 }
 
 // adminRecord is the audit record of what the command line asks. Its caller is a

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/strongroom/strongroom/internal/admin"
 )
 
 // hangingDisk is the machine's disk, whose reads or writes hang while they are told to.
@@ -94,5 +96,56 @@ func TestReadyzWhileTheDiskHangs(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || string(body) != "not ready: the disk does not answer\n" {
 		t.Errorf("%s %q, %v", resp.Status, body, err)
+	}
+}
+
+// fullDiskFS is the machine's disk with as much free space as a test says.
+type fullDiskFS struct {
+	vfs.FS
+	free atomic.Uint64
+}
+
+func (d *fullDiskFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: d.free.Load()}, nil
+}
+
+func (d *fullDiskFS) Unwrap() vfs.FS { return d.FS }
+
+// TestAuditOnAFullDisk: calls are refused then, and what the operator asks is answered
+// and recorded, until half of the reserve is gone.
+func TestAuditOnAFullDisk(t *testing.T) {
+	disk := &fullDiskFS{FS: vfs.Default}
+	disk.free.Store(1 << 40)
+	cfg := config(t, filepath.Join(t.TempDir(), "data"))
+	cfg.files = disk
+	s := mustStart(t, cfg)
+	client, err := admin.Connect(cfg.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail := func() (records int, err error) {
+		err = client.Tail(t.Context(), 10, false, func([]byte) error { records++; return nil })
+		return records, err
+	}
+	disk.free.Store(200 << 20)
+	if status, answer := post(t, s, "CreateKey", "{}"); status != http.StatusServiceUnavailable {
+		t.Errorf("a call: %d %s", status, answer)
+	}
+	if n, err := tail(); err != nil || n == 0 {
+		t.Errorf("%d records, %v", n, err)
+	}
+	if report, err := client.Verify(t.Context(), admin.VerifyOptions{}, nil); err != nil || report.Fault != nil {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if found, err := client.Examine(t.Context()); err != nil || levels(found)["ready"] != admin.Wrong {
+		t.Errorf("%v, %v", levels(found)["ready"], err)
+	}
+	disk.free.Store(100 << 20)
+	if _, err := tail(); err == nil {
+		t.Error("with less than half of the reserve, something is recorded")
+	}
+	disk.free.Store(1 << 40)
+	if n := len(recordsOf(t, s, "AuditTail")); n != 1 {
+		t.Errorf("%d records of what was asked on the full disk, want 1", n)
 	}
 }

@@ -59,6 +59,13 @@ type Backend interface {
 	Close() error
 }
 
+// Reserver is a Backend that refuses commits while there is still some space.
+type Reserver interface {
+	// PrepareUrgent is Prepare for a commit that may use half of what is kept in
+	// reserve.
+	PrepareUrgent(ctx context.Context, base uint64) error
+}
+
 // Snapshot is an unchanging state of a backend. It is safe for concurrent use.
 type Snapshot interface {
 	// Epoch returns the epoch of the last batch in this state; 0 when there is

@@ -76,6 +76,9 @@ func (s *Store) take() (group []*request, stopped bool) {
 			}
 			break
 		}
+		if s.queue[n].urgent != s.queue[0].urgent {
+			break
+		}
 		size += s.queue[n].bytes
 		n++
 	}
@@ -104,7 +107,7 @@ func (s *Store) commit(group []*request) bool {
 	}
 	if len(batch.Writes) > 0 || frame {
 		ended := s.observed(group, len(records))
-		if err := s.backend.Prepare(ctx, base); err != nil {
+		if err := s.prepare(ctx, base, group[0].urgent); err != nil {
 			ended(err)
 			return s.refuse(ctx, group, err)
 		}
@@ -137,6 +140,14 @@ func (s *Store) commit(group []*request) bool {
 	}
 	s.acknowledge(group, batch.Epoch)
 	return true
+}
+
+// prepare asks the backend for a commit.
+func (s *Store) prepare(ctx context.Context, base uint64, urgent bool) error {
+	if reserver, ok := s.backend.(Reserver); ok && urgent {
+		return reserver.PrepareUrgent(ctx, base)
+	}
+	return s.backend.Prepare(ctx, base)
 }
 
 // observed tells the observer that a commit begins, and returns what tells it that the
@@ -204,6 +215,10 @@ func (s *Store) refuse(ctx context.Context, group []*request, reason error) bool
 	}
 	s.mu.Lock()
 	rest := s.resetLocked()
+	if errors.Is(reason, ErrFull) && !group[0].urgent {
+		// What is urgent builds upon nothing, and there may be space for it.
+		rest, s.queue = splitUrgent(rest)
+	}
 	s.mu.Unlock()
 	s.answer(group, reason)
 	s.answer(rest, reason)
@@ -213,6 +228,17 @@ func (s *Store) refuse(ctx context.Context, group []*request, reason error) bool
 // isNothing tells whether a commit is known to have come to nothing.
 func isNothing(err error) bool {
 	return errors.Is(err, ErrConflict) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull)
+}
+
+func splitUrgent(requests []*request) (others, urgent []*request) {
+	for _, req := range requests {
+		if req.urgent {
+			urgent = append(urgent, req)
+		} else {
+			others = append(others, req)
+		}
+	}
+	return others, urgent
 }
 
 // fail stops the store because nobody knows what a commit left on disk. What is

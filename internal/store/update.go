@@ -15,6 +15,7 @@ type request struct {
 	changes []Change
 	records [][]byte
 	frame   bool // wants a frame even without records
+	urgent  bool // may use what is kept in reserve; then it builds upon nothing
 	bytes   int
 	// alone, if not nil, is called by the committer when the request is durable and
 	// before any other is begun; it is in no group with others.
@@ -105,14 +106,24 @@ func (s *Store) Append(ctx context.Context, record []byte, more ...[]byte) error
 			return err
 		}
 	}
-	return s.appendFrame(ctx, record, more)
+	return s.appendFrame(ctx, false, record, more)
+}
+
+// AppendUrgent is Append for a record of what the operator asks for, which must be
+// possible while space runs out: it is made durable as long as half of what the backend
+// keeps in reserve is there. What others can make happen must not be recorded so.
+func (s *Store) AppendUrgent(ctx context.Context, record []byte) error {
+	if err := checkRecord(record); err != nil {
+		return err
+	}
+	return s.appendFrame(ctx, true, record, nil)
 }
 
 // Checkpoint commits a journal frame even if there is no record to put into it,
 // and returns nil when it is durable. Errors are as for Update.
-func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx, nil, nil) }
+func (s *Store) Checkpoint(ctx context.Context) error { return s.appendFrame(ctx, false, nil, nil) }
 
-func (s *Store) appendFrame(ctx context.Context, record []byte, more [][]byte) error {
+func (s *Store) appendFrame(ctx context.Context, urgent bool, record []byte, more [][]byte) error {
 	if s.journal == nil {
 		return ErrNoJournal
 	}
@@ -121,6 +132,7 @@ func (s *Store) appendFrame(ctx context.Context, record []byte, more [][]byte) e
 			return err
 		}
 		req := appendRequest(record, more)
+		req.urgent = urgent
 		s.mu.Lock()
 		err := s.stopped
 		if err == nil {

@@ -15,6 +15,17 @@ import (
 // Prepare implements store.Backend. There is no other node: a base that is not
 // the folder's epoch is a mistake of the caller's.
 func (b *Backend) Prepare(_ context.Context, base uint64) error {
+	return b.prepare(base, b.cfg.Reserve)
+}
+
+var _ store.Reserver = (*Backend)(nil)
+
+// PrepareUrgent implements store.Reserver.
+func (b *Backend) PrepareUrgent(_ context.Context, base uint64) error {
+	return b.prepare(base, b.cfg.Reserve/2)
+}
+
+func (b *Backend) prepare(base, reserve uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.failure.get(); err != nil {
@@ -23,7 +34,7 @@ func (b *Backend) Prepare(_ context.Context, base uint64) error {
 	if b.committed != base {
 		return fmt.Errorf("%w: the folder is at epoch %d, the commit builds upon %d", store.ErrConflict, b.committed, base)
 	}
-	return b.cfg.room(b.cfg.Reserve)
+	return b.cfg.room(reserve)
 }
 
 // Ready implements store.Backend. It takes no lock that a commit holds.
