@@ -1,6 +1,7 @@
 package software
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/asn1"
@@ -106,10 +107,7 @@ func (k *sm2Private) decrypt(algorithm keyring.Algorithm, blob []byte) (secret.B
 		return nil, unsupported("algorithm", string(algorithm))
 	}
 	// The library takes other forms too, which KMS does not make.
-	var parts struct {
-		X, Y       asn1.RawValue
-		Hash, Text []byte
-	}
+	var parts sm2Ciphertext
 	if rest, err := asn1.Unmarshal(blob, &parts); err != nil || len(rest) != 0 {
 		return nil, keyring.ErrInvalidCiphertext
 	}
@@ -163,7 +161,45 @@ func (k *sm2Public) encrypt(algorithm keyring.Algorithm, plaintext []byte) ([]by
 	case len(plaintext) < 1 || len(plaintext) > maxSM2Plaintext:
 		return nil, keyring.ErrMessageSize
 	}
-	return sm2.EncryptASN1(rand.Reader, k.key, plaintext)
+	// Short plaintexts meet two faults of the library. Where the derived key stream is
+	// zero (once in 256 times for one byte) it makes another attempt, as it must, but
+	// with a point that the first one has changed: nobody can open the result. And it
+	// refuses to decrypt a text that is all zero. Neither is let out of here.
+	for {
+		random := &counted{Reader: rand.Reader}
+		blob, err := sm2.EncryptASN1(random, k.key, plaintext)
+		if err != nil {
+			return nil, err
+		}
+		var parts sm2Ciphertext
+		if _, err := asn1.Unmarshal(blob, &parts); err != nil {
+			return nil, err
+		}
+		const oneAttempt = 32 + 1 // a scalar, and a byte that the library may read for nothing
+		if random.n <= oneAttempt && !bytes.Equal(parts.Text, make([]byte, len(parts.Text))) {
+			return blob, nil
+		}
+	}
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	n int
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
+}
+
+// sm2Ciphertext is a ciphertext in ASN.1 (GB/T 35276): the point, the hash, and the text
+// under the key stream.
+type sm2Ciphertext struct {
+	X, Y       asn1.RawValue
+	Hash, Text []byte
 }
 
 // maxSM2Plaintext is KMS's limit, in bytes (KMS API, Encrypt).
