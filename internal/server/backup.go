@@ -45,6 +45,8 @@ func (s *Server) CreateBackup(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	s.oldest.RLock()
+	defer s.oldest.RUnlock()
 	return s.store.Image(ctx, func(image *store.Image) error {
 		report, err := image.Check(ctx, live)
 		if err == nil {

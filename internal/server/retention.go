@@ -193,6 +193,8 @@ var errEnough = errors.New("enough")
 
 // drop removes the frames below first, which is announced.
 func (r *retention) drop(ctx context.Context, first uint64) error {
+	r.oldest.Lock() // a backup copies the frames that it has found announced, or all
+	defer r.oldest.Unlock()
 	if err := r.records.Forget(ctx, first); err != nil {
 		return err
 	}

@@ -155,6 +155,9 @@ type Server struct {
 	// changes are made to accounts and to the seal one at a time: two rotations would
 	// write one file.
 	changes sync.Mutex
+	// oldest is held for reading while the trail is copied, and for writing while its
+	// oldest frames are removed.
+	oldest sync.RWMutex
 
 	background sync.WaitGroup
 	stop       context.CancelFunc // ends what runs in the background
