@@ -25,16 +25,22 @@ func TestBackupsOfATrailWithoutItsBeginning(t *testing.T) {
 	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.uses(1, 1)
+	r.uses(1, 96)
+	if r.remove(100) == 0 {
+		t.Fatal("nothing was removed after the backup")
+	}
 	if err := r.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Restore(t.Context(), RestoreConfig{
+	restored, err := Restore(t.Context(), RestoreConfig{
 		BackupFile: BackupFile{Path: file, In: Folder{Dir: dir, Seal: "file", Root: RootSettings{File: filepath.Join(r.cfg.DataDir, rootFile)}}},
 		History:    r.cfg.DataDir, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if restored.Gone != 1 {
+		t.Errorf("a removal is no change of a key: %+v", restored)
 	}
 	if report := verifyOffline(t, dir); report.Fault != nil || report.Removed == 0 || len(report.Changed) > 0 {
 		t.Errorf("%+v", report)

@@ -40,9 +40,9 @@ var lostChanges = map[string][]string{
 		"CreateVirtualMFADevice", "EnableMFADevice", "ResyncMFADevice",
 	},
 	"strongroom.local": {
-		"AcceptChangedRecords", "CreateAccount", "DisableRestoredKeys", "FindChangedRecords", "InitRecovery", "MigrateSeal", "PutTrailBucket",
-		"RecoverSeal", "RemoveTrailBucket", "ReplayChange", "RestoreBackup", "RotateDomainKey", "VerifyRecovery",
-		"XksAddCredential", "XksCreate", "XksRevive",
+		"AcceptChangedRecords", "ApproveRequest", "CreateAccount", "DisableRestoredKeys", "FindChangedRecords", "InitRecovery", "MigrateSeal",
+		"PutTrailBucket", "RecoverSeal", "RemoveAuditRecords", "RemoveTrailBucket", "ReplayChange", "RestoreBackup", "RotateDomainKey",
+		"ShortenKeyDeletion", "VerifyRecovery", "WithdrawRequest", "XksAddCredential", "XksCreate", "XksRevive",
 	},
 }
 
