@@ -4,7 +4,7 @@ GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
 
-.PHONY: help run dev build tools test check generate e2e bench crash lookup xks
+.PHONY: help run dev build tools test check generate e2e bench crash faults planted lookup xks
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,3 +47,11 @@ xks: ## Encrypt through our external key store proxy, 500 requests a second
 
 crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
 	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e
+
+faults: ## the long proof: power cuts from 1,000 seeds, and a fault at every operation of the disk
+	$(GO) test -count=1 -v -timeout 60m -run '^TestCrash$$' ./internal/store/pebble -crash-seeds 1000
+	$(GO) test -count=1 -v -timeout 60m -run '^Test(Crash|Faults.*)$$' ./internal/store/pebble -crash-seeds 30 -crash-every
+	$(GO) test -count=1 -v -timeout 60m -run '^TestPowerCuts$$' ./internal/server -power-cuts 1000
+
+planted: ## plant bugs, one after another, and see that a test finds each
+	$(GO) run ./e2e/planted
