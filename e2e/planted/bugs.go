@@ -114,7 +114,7 @@ var bugs = []bug{
 	{
 		name: "an older database is taken", file: "internal/store/live.go",
 		old: "	case at > epoch:\n", new: "	case false:\n",
-		pkg: "internal/store", run: "TestAnOlderLiveSetIsRefused",
+		pkg: "internal/store", run: "TestADatabaseOlderThanItsTrail",
 	},
 	{
 		name: "a false alarm: a node judges by a state that is behind the checkpoint", file: "internal/store/livecheck.go",

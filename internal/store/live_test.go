@@ -220,3 +220,18 @@ func TestTheLiveSetOfTwoNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestADatabaseOlderThanItsTrail: the records, their epoch and their live set are of
+// one moment, and the newest checkpoint is of a later one.
+func TestADatabaseOlderThanItsTrail(t *testing.T) {
+	older, newer := storetest.Memory(t), openLive(t, storetest.Memory(t), nil)
+	s := openLive(t, older, nil)
+	put(t, s, "one", thing{})
+	must(t, s.Close())
+	put(t, newer, "one", thing{})
+	put(t, newer, "two", thing{})
+	_, err := store.New(store.Config{Backend: older, Sealer: new(storetest.Sealer), LiveKey: liveKey, LiveSigned: newer.LiveState()})
+	if !errors.Is(err, store.ErrRolledBack) {
+		t.Errorf("%v, want ErrRolledBack", err)
+	}
+}
