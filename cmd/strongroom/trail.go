@@ -18,7 +18,8 @@ type trailCmd struct {
 	Buckets bucketsCmd `cmd:"" help:"List the buckets that are known."`
 	Forget  forgetCmd  `cmd:"" help:"Forget a bucket."`
 
-	Verify trailVerifyCmd `cmd:"" help:"Check the files in a folder that trails were delivered to."`
+	Verify  trailVerifyCmd  `cmd:"" help:"Check the files in a folder that trails were delivered to."`
+	Decrypt trailDecryptCmd `cmd:"" help:"Copy the files of encrypted trails, in the clear."`
 }
 
 type bucketCmd struct {

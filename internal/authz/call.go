@@ -211,3 +211,25 @@ func (c *Call) Derive(service, operation, action, requestID string) *Call {
 		Via: append(append([]string(nil), c.Via...), host),
 	}
 }
+
+// OwnCall says in whose name a service calls another one when no caller asked it to:
+// its own, on behalf of a resource.
+type OwnCall struct {
+	// Service is the service principal: "cloudtrail.amazonaws.com".
+	Service string
+	// SourceARN is the resource, in whose account and Region the call is made.
+	SourceARN, Account, Region string
+}
+
+// Call returns the call of an operation.
+func (o OwnCall) Call(service, operation, action, requestID string, at time.Time) *Call {
+	return &Call{
+		RequestID: requestID,
+		Service:   service, Operation: operation, Action: action,
+		Principal: Principal{Principal: policy.Principal{Type: policy.Service, Service: o.Service, Account: o.Account, ARN: o.Service}},
+		Partition: PartitionOf(o.Region), Region: o.Region,
+		Time:      at,
+		UserAgent: o.Service,
+		SourceARN: o.SourceARN,
+	}
+}

@@ -64,6 +64,11 @@ func (x callContext) Values(key string) ([]string, bool) {
 		return one(c.SourceIP.String())
 	case "sourcearn":
 		return one(c.SourceARN)
+	case "sourceaccount":
+		if c.SourceARN == "" {
+			return nil, false
+		}
+		return one(c.Principal.Account)
 	case "securetransport":
 		return one(strconv.FormatBool(c.TLS != nil))
 	case "currenttime":

@@ -17,6 +17,9 @@ var identityTypes = map[policy.PrincipalType]string{
 // Identity is the call's principal as audit records show it.
 func (c *Call) Identity() journal.UserIdentity {
 	p := &c.Principal
+	if p.Type == policy.Service {
+		return journal.UserIdentity{Type: identityTypes[p.Type], InvokedBy: p.Service}
+	}
 	id := journal.UserIdentity{
 		Type:        identityTypes[p.Type],
 		PrincipalID: p.ID,

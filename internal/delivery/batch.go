@@ -31,6 +31,8 @@ type batch struct {
 	files map[string]*recordFile
 	end   batchEnd
 	more  bool // the journal goes on
+	// others says that there are records in it that no delivery has caused.
+	others bool
 }
 
 // recordFile is a file of records that is being put together.
@@ -85,6 +87,7 @@ func (s *Service) collect(ctx context.Context, t *Trail, p *position, end *batch
 				b.files[region] = f
 			}
 			f.add(e.Record, ev.Time)
+			b.others = b.others || !ev.own()
 		}
 		b.end.Seq, b.end.Index = e.Seq, e.Index+1
 		if e.Committed.After(b.end.Reached) {
@@ -111,6 +114,11 @@ func (s *Service) nextBatch(ctx context.Context, t *Trail, p *position) (more bo
 	if len(b.files) == 0 {
 		p.Seq, p.Index, p.Reached = b.end.Seq, b.end.Index, b.end.Reached
 		return b.more, s.update(ctx, t, func(tx *store.Tx) error { return positions.Put(tx, t.Scope(), t.ID, *p) })
+	}
+	if t.Key != "" && !b.others && !b.more && t.Logging() {
+		// All that there is are the data keys of earlier files, of which this one would
+		// need another. They go with what comes next.
+		return false, nil
 	}
 	b.end.At = s.Clock.Now()
 	p.Batch = &b.end
@@ -178,7 +186,7 @@ func (s *Service) write(ctx context.Context, t *Trail, p *position, b *batch) er
 		if err != nil {
 			return err
 		}
-		if err := to.put(ctx, key, zipped, nil); err != nil {
+		if err := s.put(ctx, t, to, key, zipped, nil); err != nil {
 			return err
 		}
 		written[region] = logFile{

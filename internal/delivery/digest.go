@@ -144,7 +144,7 @@ func (s *Service) writeDigest(ctx context.Context, t *Trail, region string, c *c
 	if err != nil {
 		return err
 	}
-	err = to.put(ctx, d.Object, zipped, map[string]string{"signature": signature, "signature-algorithm": signatureAlgorithm})
+	err = s.put(ctx, t, to, d.Object, zipped, map[string]string{"signature": signature, "signature-algorithm": signatureAlgorithm})
 	if err != nil {
 		return err
 	}

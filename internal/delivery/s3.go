@@ -42,10 +42,13 @@ func newS3(d *Destination, secretKey string) *s3Bucket {
 }
 
 func (b *s3Bucket) put(ctx context.Context, key string, body []byte, metadata map[string]string) error {
-	_, err := b.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), Metadata: metadata,
-		ContentType: aws.String("application/json"), ContentEncoding: aws.String("gzip"),
-	})
+	in := &s3.PutObjectInput{Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), Metadata: metadata}
+	if Encrypted(metadata) {
+		in.ContentType = aws.String("application/octet-stream")
+	} else {
+		in.ContentType, in.ContentEncoding = aws.String("application/json"), aws.String("gzip")
+	}
+	_, err := b.client.PutObject(ctx, in)
 	if err == nil {
 		return nil
 	}

@@ -51,6 +51,14 @@ type event struct {
 	Source   string    `json:"eventSource"`
 	ReadOnly bool      `json:"readOnly"`
 	Category string    `json:"eventCategory"`
+	Identity struct {
+		InvokedBy string `json:"invokedBy"`
+	} `json:"userIdentity"`
+}
+
+// own reports whether an event is of what deliveries ask of KMS.
+func (e *event) own() bool {
+	return e.Source == "kms.amazonaws.com" && e.Identity.InvokedBy == "cloudtrail.amazonaws.com"
 }
 
 func parseEvent(record []byte) (*event, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -32,8 +33,18 @@ type Config struct {
 	// Folder is where buckets lie that nobody has made known, each in a folder of its
 	// own; if empty, there are none. Only dev servers set it.
 	Folder string
+	// Keys makes the data keys of trails that are encrypted; if nil, their delivery
+	// fails.
+	Keys Keys
 	// Log must be set.
 	Log *slog.Logger
+}
+
+// Keys makes data keys.
+type Keys interface {
+	// DataKey returns 32 random bytes, and the same encrypted under t.Key with an
+	// encryption context: [Context] of the trail's ARN. Its error is KMS's own.
+	DataKey(ctx context.Context, t *Trail) (plain secret.Bytes, encrypted []byte, with map[string]string, err error)
 }
 
 // Records is the journal. [journal.Reader] implements it.

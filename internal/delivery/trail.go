@@ -20,6 +20,8 @@ type Trail struct {
 	ID     string `json:"id"`
 	Bucket string `json:"bucket"`
 	Prefix string `json:"prefix,omitempty"`
+	// Key is the ARN of the KMS key that files are encrypted under; empty for none.
+	Key string `json:"key,omitempty"`
 	// Global lets events of global services through, MultiRegion those of every
 	// region; Validation asks for digests.
 	Global      bool       `json:"global"`

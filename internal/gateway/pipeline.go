@@ -152,6 +152,18 @@ func (p *panicked) Error() string {
 // validated, authorised and recorded like any other, with the calling service in
 // kms:ViaService and aws:CalledVia. Never from inside a commit.
 func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name string, in any) (any, error) {
+	return g.invoke(ctx, service, name, in, parent.Derive)
+}
+
+// InvokeOwn is Invoke for a service that calls in its own name: the policies of what
+// it calls on must admit the service itself.
+func (g *Gateway) InvokeOwn(ctx context.Context, own authz.OwnCall, service, name string, in any) (any, error) {
+	return g.invoke(ctx, service, name, in, func(service, operation, action, requestID string) *authz.Call {
+		return own.Call(service, operation, action, requestID, g.Clock.Now())
+	})
+}
+
+func (g *Gateway) invoke(ctx context.Context, service, name string, in any, newCall func(service, operation, action, requestID string) *authz.Call) (any, error) {
 	s := g.routes.bySigningName[service]
 	if s == nil {
 		return nil, fmt.Errorf("gateway: no service %q", service)
@@ -165,7 +177,7 @@ func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name 
 		return nil, fmt.Errorf("gateway: no randomness for a request id: %w", err)
 	}
 	begun := metrics.Start()
-	out, err := g.serve(ctx, parent.Derive(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
+	out, err := g.serve(ctx, newCall(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
 		if v, ok := in.(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {
 				return nil, err

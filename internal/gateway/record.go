@@ -7,6 +7,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/journal"
+	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
@@ -81,6 +82,9 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 	}
 	if call.SourceIP.IsValid() {
 		r.SourceIPAddress = call.SourceIP.String()
+	}
+	if call.Principal.Type == policy.Service {
+		r.SourceIPAddress = call.Principal.Service
 	}
 	if n := len(call.Via); n > 0 {
 		r.SourceIPAddress, r.UserAgent = call.Via[n-1], call.Via[n-1]

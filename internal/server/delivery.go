@@ -54,7 +54,7 @@ func (s *Server) openDelivery() error {
 		return err
 	}
 	cfg := delivery.Config{
-		Store: s.store, Records: t.reader, Secrets: secrets, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, Log: s.cfg.Log,
+		Store: s.store, Records: t.reader, Secrets: secrets, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, Keys: &s.keys, Log: s.cfg.Log,
 	}
 	if s.cfg.Dev {
 		if cfg.Folder, err = filepath.Abs(filepath.Join(s.cfg.DataDir, bucketsFolder)); err != nil {

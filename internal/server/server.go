@@ -136,6 +136,7 @@ type Server struct {
 	delivery *delivery.Service
 	ship     *ship.Service
 	retain   *retention
+	keys     trailKeys
 	xks      *xksproxy.Service
 	xksTo    *xks.Client
 	xksFront *xksFront
@@ -370,7 +371,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	}
 	s.trail = trailservice.New(trailservice.Config{
 		Store: s.store, Clock: s.clock, Rand: s.cfg.rand(), Regions: s.cfg.Regions, MarkerKey: markers, Deliveries: s.delivery,
-		Records: s.records, Tokens: lookups,
+		Records: s.records, Tokens: lookups, Keys: &s.keys,
 	})
 	if s.xks, err = s.openXKS(ring); err != nil {
 		return nil, err
@@ -399,7 +400,8 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		cfg.Local = tools.serve
 		cfg.Disturb = tools.disturb
 	}
-	return gateway.New(cfg), nil
+	s.keys.gate = gateway.New(cfg)
+	return s.keys.gate, nil
 }
 
 // reset empties a dev server.

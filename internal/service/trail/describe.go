@@ -99,7 +99,7 @@ func show(call *authz.Call, t *delivery.Trail) api.Trail {
 	no := false
 	custom := len(t.Selectors)+len(t.Advanced) > 0
 	return api.Trail{
-		Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, HomeRegion: t.Region, TrailARN: arnOf(call, t),
+		Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, HomeRegion: t.Region, TrailARN: arnOf(call, t), KmsKeyId: t.Key,
 		IncludeGlobalServiceEvents: &t.Global, IsMultiRegionTrail: &t.MultiRegion, LogFileValidationEnabled: &t.Validation,
 		HasCustomEventSelectors: &custom, HasInsightSelectors: &no, IsOrganizationTrail: &no,
 	}

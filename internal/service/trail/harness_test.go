@@ -16,6 +16,7 @@ import (
 
 	api "github.com/strongroom/strongroom/api/cloudtrail"
 	"github.com/strongroom/strongroom/internal/authz"
+	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/delivery"
 	"github.com/strongroom/strongroom/internal/gateway"
@@ -89,12 +90,27 @@ type harness struct {
 	records []m
 }
 
+// keyring knows keys by what KMS says of them.
+type keyring map[string]error
+
+func (k keyring) Try(_ context.Context, t *delivery.Trail, key string) (string, error) {
+	err, known := k[key]
+	if !known {
+		err = awserr.New("NotFoundException", "no such key")
+	}
+	return "arn:aws:kms:" + t.Region + ":" + t.Account + ":key/of-" + key, err
+}
+
 func newHarness(t *testing.T) *harness {
 	h := &harness{t: t, clock: clock.NewFake(now), buckets: &buckets{}}
 	h.store = storetest.OpenConfig(t, store.Config{Backend: storetest.Conflicting(storetest.Memory(t)), Journal: h, Fatal: func(err error) { t.Error(err) }})
 	regions := []string{home, second}
 	service := New(Config{
 		Store: h.store, Clock: h.clock, Rand: rand.Reader, Regions: regions, MarkerKey: make(secret.Bytes, 32), Deliveries: h.buckets,
+		Keys: keyring{
+			"good": nil, "other": nil, "disabled": awserr.New("DisabledException", ""), "denied": awserr.New("AccessDeniedException", ""),
+			"malformed": awserr.New("ValidationException", ""), "rsa": awserr.New("InvalidKeyUsageException", "not for that"), "broken": awserr.Internal(),
+		},
 	})
 	h.gateway = gateway.New(gateway.Config{
 		Services: []*operation.Service{api.Table(service)}, Regions: regions, Authenticator: h, Directory: h,

@@ -42,6 +42,15 @@ type Config struct {
 	MarkerKey secret.Bytes
 	// Deliveries must be set.
 	Deliveries Deliveries
+	// Keys must be set.
+	Keys Keys
+}
+
+// Keys knows the KMS keys that trails may be encrypted under.
+type Keys interface {
+	// Try uses a key for a trail, as its delivery will, and returns the key's ARN. Its
+	// error is KMS's own.
+	Try(ctx context.Context, t *delivery.Trail, key string) (arn string, err error)
 }
 
 // Deliveries is what takes records to the buckets.

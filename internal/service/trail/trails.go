@@ -24,7 +24,7 @@ func (s *Service) CreateTrail(ctx context.Context, call *authz.Call, in *api.Cre
 	if err := call.Authorize(ctx, authz.Access{Resource: at.arn(call), Context: requested(in.TagsList)}); err != nil {
 		return nil, err
 	}
-	err := checkOutside(&outside{in.SnsTopicName, in.CloudWatchLogsLogGroupArn, in.CloudWatchLogsRoleArn, in.KmsKeyId, in.IsOrganizationTrail})
+	err := checkOutside(&outside{in.SnsTopicName, in.CloudWatchLogsLogGroupArn, in.CloudWatchLogsRoleArn, in.IsOrganizationTrail})
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,9 @@ func (s *Service) CreateTrail(ctx context.Context, call *authz.Call, in *api.Cre
 		Validation: value(in.EnableLogFileValidation, false), Tags: tags,
 	}
 	if err := s.check(ctx, &t); err != nil {
+		return nil, err
+	}
+	if t.Key, err = s.keyOf(ctx, &t, value(in.KmsKeyId, "")); err != nil {
 		return nil, err
 	}
 	if t.ID, err = s.newID(); err != nil {
@@ -64,7 +67,7 @@ func (s *Service) CreateTrail(ctx context.Context, call *authz.Call, in *api.Cre
 }
 
 // UpdateTrail changes a trail; what the request does not name stays. A prefix of
-// "" takes the prefix away.
+// "" takes the prefix away, a KmsKeyId of "" the encryption.
 func (s *Service) UpdateTrail(ctx context.Context, call *authz.Call, in *api.UpdateTrailInput) (*api.UpdateTrailOutput, error) {
 	update := func(t *delivery.Trail) {
 		t.Bucket, t.Prefix = value(in.S3BucketName, t.Bucket), value(in.S3KeyPrefix, t.Prefix)
@@ -75,7 +78,7 @@ func (s *Service) UpdateTrail(ctx context.Context, call *authz.Call, in *api.Upd
 	if err != nil {
 		return nil, err
 	}
-	err = checkOutside(&outside{in.SnsTopicName, in.CloudWatchLogsLogGroupArn, in.CloudWatchLogsRoleArn, in.KmsKeyId, in.IsOrganizationTrail})
+	err = checkOutside(&outside{in.SnsTopicName, in.CloudWatchLogsLogGroupArn, in.CloudWatchLogsRoleArn, in.IsOrganizationTrail})
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +86,17 @@ func (s *Service) UpdateTrail(ctx context.Context, call *authz.Call, in *api.Upd
 	if err := s.check(ctx, t); err != nil {
 		return nil, err
 	}
+	var key *string
+	if in.KmsKeyId != nil {
+		arn, err := s.keyOf(ctx, t, *in.KmsKeyId)
+		if err != nil {
+			return nil, err
+		}
+		key = &arn
+	}
 	return change(ctx, s, call, in.Name, nil, func(_ *store.Tx, t *delivery.Trail) (*api.UpdateTrailOutput, error) {
 		update(t)
+		t.Key = value(key, t.Key)
 		out := api.UpdateTrailOutput(answer(call, t))
 		return &out, checkFlags(t)
 	})
@@ -117,8 +129,8 @@ func (s *Service) DeleteTrail(ctx context.Context, call *authz.Call, in *api.Del
 
 // outside are the members of a request that name what is not here.
 type outside struct {
-	topic, logGroup, logRole, key *string
-	organization                  *bool
+	topic, logGroup, logRole *string
+	organization             *bool
 }
 
 // checkOutside refuses what a trail cannot have here.
@@ -130,8 +142,6 @@ func checkOutside(o *outside) error {
 		return api.UnsupportedOperationException("SnsTopicName is not supported: there is no notification service.")
 	case value(o.logGroup, "") != "" || value(o.logRole, "") != "":
 		return api.UnsupportedOperationException("CloudWatch Logs are not supported as the destination of a trail.")
-	case value(o.key, "") != "":
-		return api.UnsupportedOperationException("KmsKeyId is not supported: have the bucket encrypt what is put into it.")
 	}
 	return nil
 }
@@ -178,7 +188,7 @@ func value[T any](p *T, otherwise T) T {
 func answer(call *authz.Call, t *delivery.Trail) api.CreateTrailOutput {
 	no := false
 	return api.CreateTrailOutput{
-		Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, TrailARN: arnOf(call, t),
+		Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, TrailARN: arnOf(call, t), KmsKeyId: t.Key,
 		IncludeGlobalServiceEvents: &t.Global, IsMultiRegionTrail: &t.MultiRegion, LogFileValidationEnabled: &t.Validation,
 		IsOrganizationTrail: &no,
 	}

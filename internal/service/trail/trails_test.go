@@ -103,7 +103,11 @@ func TestCreateTrailRefuses(t *testing.T) {
 		{m{"IsOrganizationTrail": true}, "OrganizationsNotInUseException: "},
 		{m{"SnsTopicName": "topic"}, "UnsupportedOperationException: "},
 		{m{"CloudWatchLogsRoleArn": "arn"}, "UnsupportedOperationException: "},
-		{m{"KmsKeyId": "alias/x"}, "UnsupportedOperationException: "},
+		{m{"KmsKeyId": "missing"}, "KmsKeyNotFoundException: "},
+		{m{"KmsKeyId": "disabled"}, "KmsKeyDisabledException: "},
+		{m{"KmsKeyId": "denied"}, "InsufficientEncryptionPolicyException: "},
+		{m{"KmsKeyId": "malformed"}, "InvalidKmsKeyIdException: "},
+		{m{"KmsKeyId": "rsa"}, "KmsException: InvalidKeyUsageException: not for that"},
 		{m{"TagsList": []m{{"Key": "aws:a", "Value": "b"}}}, "InvalidTagParameterException: "},
 		{m{"TagsList": []m{{"Key": "a", "Value": "b"}, {"Key": "a", "Value": "c"}}}, "InvalidTagParameterException: "},
 	} {
@@ -190,4 +194,25 @@ func TestStatusAndPublicKeys(t *testing.T) {
 	equal(t, "before all", fingerprints(m{"StartTime": now.Unix() - 3600*3000, "EndTime": now.Unix() - 3600*2500}), []string(nil))
 	h.fails(root, "ListPublicKeys", m{"StartTime": now.Unix() + 1, "EndTime": now.Unix()}, "InvalidTimeRangeException: ")
 	equal(t, "another region", h.okIn(root, second, "ListPublicKeys", nil), m{"PublicKeyList": []any{}})
+}
+
+// TestEncryption: a trail names the key that was tried, until it names another or none.
+func TestEncryption(t *testing.T) {
+	h := newHarness(t)
+	arn := func(key string) string { return "arn:aws:kms:" + home + ":" + account + ":key/of-" + key }
+	shown := func() any {
+		t.Helper()
+		listed := h.ok(root, "DescribeTrails", nil)["trailList"].([]any)[0].(m)["KmsKeyId"]
+		equal(t, "GetTrail", h.ok(root, "GetTrail", m{"Name": "main"})["Trail"].(m)["KmsKeyId"], listed)
+		return listed
+	}
+	equal(t, "CreateTrail", h.ok(root, "CreateTrail", m{"Name": "main", "S3BucketName": bucket, "KmsKeyId": "good"})["KmsKeyId"], any(arn("good")))
+	equal(t, "made", shown(), any(arn("good")))
+	h.ok(root, "UpdateTrail", m{"Name": "main", "S3KeyPrefix": "p"})
+	equal(t, "something else changed", shown(), any(arn("good")))
+	h.fails(root, "UpdateTrail", m{"Name": "main", "KmsKeyId": "denied"}, "InsufficientEncryptionPolicyException: ")
+	equal(t, "refused", shown(), any(arn("good")))
+	equal(t, "UpdateTrail", h.ok(root, "UpdateTrail", m{"Name": "main", "KmsKeyId": "other"})["KmsKeyId"], any(arn("other")))
+	h.ok(root, "UpdateTrail", m{"Name": "main", "KmsKeyId": ""})
+	equal(t, "taken away", shown(), nil)
 }
