@@ -69,7 +69,9 @@ func (c *bucketCmd) Run(*app) error {
 		}
 		defer secretKey.Wipe()
 	}
-	return c.withBuckets(func(ctx context.Context, client *admin.Client) error { return client.PutBucket(ctx, b, secretKey) })
+	return c.withBuckets(func(ctx context.Context, client *admin.Client) error {
+		return client.PutBucket(ctx, admin.Peer{}, b, secretKey)
+	})
 }
 
 type bucketsCmd struct {
@@ -114,7 +116,9 @@ Example:
 
 // Run implements the command.
 func (c *forgetCmd) Run(*app) error {
-	return c.withBuckets(func(ctx context.Context, client *admin.Client) error { return client.RemoveBucket(ctx, c.Name) })
+	return c.withBuckets(func(ctx context.Context, client *admin.Client) error {
+		return client.RemoveBucket(ctx, admin.Peer{}, c.Name)
+	})
 }
 
 // withBuckets asks the server that runs on the folder.

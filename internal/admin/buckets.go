@@ -28,10 +28,11 @@ type Bucket struct {
 // [Client] by asking one. What is at fault in a bucket is said in the error.
 type Buckets interface {
 	// PutBucket makes a bucket known or changes how it is reached. secretKey is the
-	// secret access key; empty for a folder.
-	PutBucket(ctx context.Context, b Bucket, secretKey secret.Bytes) error
+	// secret access key; empty for a folder. It and RemoveBucket are recorded with
+	// their effect, as [Operator] has it.
+	PutBucket(ctx context.Context, by Peer, b Bucket, secretKey secret.Bytes) error
 	// RemoveBucket forgets a bucket.
-	RemoveBucket(ctx context.Context, name string) error
+	RemoveBucket(ctx context.Context, by Peer, name string) error
 	// ListBuckets emits each bucket that is known.
 	ListBuckets(ctx context.Context, emit func(Bucket) error) error
 }
@@ -56,17 +57,18 @@ func (s *Server) parsePutBucket(r *http.Request) (request, error) {
 	if err := decoder.Decode(&in); err != nil {
 		return request{}, fmt.Errorf("the bucket: %w", err)
 	}
-	return request{
-		event: "PutTrailBucket", writes: true,
-		params: map[string]string{
-			"name": in.Name, "folder": in.Folder, "endpoint": in.Endpoint, "region": in.Region,
-			"pathStyle": strconv.FormatBool(in.PathStyle), "accessKeyId": in.AccessKeyID,
-		},
-		answer: func(ctx context.Context, _ emitter) error {
-			defer clear(in.Secret)
-			return s.cfg.Buckets.PutBucket(ctx, in.Bucket, in.Secret)
-		},
-	}, nil
+	return request{act: func(ctx context.Context, by Peer) (any, error) {
+		defer clear(in.Secret)
+		return none{}, s.cfg.Buckets.PutBucket(ctx, by, in.Bucket, in.Secret)
+	}}, nil
+}
+
+// Params are what the record of a change of the bucket shows.
+func (b *Bucket) Params() map[string]string {
+	return map[string]string{
+		"name": b.Name, "folder": b.Folder, "endpoint": b.Endpoint, "region": b.Region,
+		"pathStyle": strconv.FormatBool(b.PathStyle), "accessKeyId": b.AccessKeyID,
+	}
 }
 
 func (s *Server) parseRemoveBucket(r *http.Request) (request, error) {
@@ -78,10 +80,9 @@ func (s *Server) parseRemoveBucket(r *http.Request) (request, error) {
 	if name == "" {
 		return request{}, errors.New("no bucket is named")
 	}
-	return request{
-		event: "RemoveTrailBucket", writes: true, params: map[string]string{"name": name},
-		answer: func(ctx context.Context, _ emitter) error { return s.cfg.Buckets.RemoveBucket(ctx, name) },
-	}, nil
+	return request{act: func(ctx context.Context, by Peer) (any, error) {
+		return none{}, s.cfg.Buckets.RemoveBucket(ctx, by, name)
+	}}, nil
 }
 
 func (s *Server) parseListBuckets(r *http.Request) (request, error) {
@@ -96,8 +97,8 @@ func (s *Server) parseListBuckets(r *http.Request) (request, error) {
 
 func nothing([]byte) error { return nil }
 
-// PutBucket implements [Buckets].
-func (c *Client) PutBucket(ctx context.Context, b Bucket, secretKey secret.Bytes) error {
+// PutBucket implements [Buckets]. The server sees itself who asks.
+func (c *Client) PutBucket(ctx context.Context, _ Peer, b Bucket, secretKey secret.Bytes) error {
 	body, err := json.Marshal(putBucket{Bucket: b, Secret: secretKey})
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (c *Client) PutBucket(ctx context.Context, b Bucket, secretKey secret.Bytes
 }
 
 // RemoveBucket implements [Buckets].
-func (c *Client) RemoveBucket(ctx context.Context, name string) error {
+func (c *Client) RemoveBucket(ctx context.Context, _ Peer, name string) error {
 	return c.ask(ctx, http.MethodDelete, "/v1/trail/buckets", url.Values{"name": {name}}, nil, nothing)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,17 +19,19 @@ import (
 type fakeBuckets struct {
 	known   []Bucket
 	secrets []string
+	by      []Peer
 }
 
-func (f *fakeBuckets) PutBucket(_ context.Context, b Bucket, secretKey secret.Bytes) error {
+func (f *fakeBuckets) PutBucket(_ context.Context, by Peer, b Bucket, secretKey secret.Bytes) error {
 	if b.Name == "bad" {
 		return errors.New("the name is bad")
 	}
+	f.by = append(f.by, by)
 	f.known, f.secrets = append(f.known, b), append(f.secrets, string(secretKey))
 	return nil
 }
 
-func (f *fakeBuckets) RemoveBucket(_ context.Context, name string) error {
+func (f *fakeBuckets) RemoveBucket(_ context.Context, _ Peer, name string) error {
 	f.known = slices.DeleteFunc(f.known, func(b Bucket) bool { return b.Name == name })
 	return nil
 }
@@ -60,7 +63,7 @@ func TestBuckets(t *testing.T) {
 	}
 	remote := Bucket{Name: "audit", Endpoint: "https://s3.example.com", Region: "here", PathStyle: true, AccessKeyID: "AKID"}
 	local := Bucket{Name: "other", Folder: "/srv/audit"}
-	if err := errors.Join(client.PutBucket(t.Context(), remote, secret.Bytes("canary")), client.PutBucket(t.Context(), local, nil)); err != nil {
+	if err := errors.Join(client.PutBucket(t.Context(), Peer{}, remote, secret.Bytes("canary")), client.PutBucket(t.Context(), Peer{}, local, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(known.secrets, []string{"canary", ""}) {
@@ -71,26 +74,25 @@ func TestBuckets(t *testing.T) {
 	if err := client.ListBuckets(t.Context(), list); err != nil || !reflect.DeepEqual(got, []Bucket{remote, local}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := client.RemoveBucket(t.Context(), "audit"); err != nil || !reflect.DeepEqual(known.known, []Bucket{local}) {
+	if err := client.RemoveBucket(t.Context(), Peer{}, "audit"); err != nil || !reflect.DeepEqual(known.known, []Bucket{local}) {
 		t.Errorf("%+v, %v", known.known, err)
 	}
-	if err := client.PutBucket(t.Context(), Bucket{Name: "bad"}, nil); err == nil || err.Error() != "the name is bad" {
+	if err := client.PutBucket(t.Context(), Peer{}, Bucket{Name: "bad"}, nil); err == nil || err.Error() != "the name is bad" {
 		t.Errorf("got %v", err)
 	}
-	var names []string
-	for _, e := range events {
-		names = append(names, e.Name)
-		if e.ReadOnly != (e.Name == "ListTrailBuckets") {
-			t.Errorf("%s: read-only %v", e.Name, e.ReadOnly)
-		}
-		for _, v := range e.Params {
-			if strings.Contains(v, "canary") {
-				t.Errorf("%s is recorded with the secret", e.Name)
-			}
+	// Changes are recorded by whoever makes them, who is told who asks.
+	if len(events) != 1 || events[0].Name != "ListTrailBuckets" || !events[0].ReadOnly {
+		t.Errorf("recorded %+v", events)
+	}
+	for _, by := range known.by {
+		if by.UID != uint32(os.Getuid()) || by.PID == 0 {
+			t.Errorf("asked by %+v", by)
 		}
 	}
-	if want := []string{"PutTrailBucket", "PutTrailBucket", "ListTrailBuckets", "RemoveTrailBucket", "PutTrailBucket"}; !slices.Equal(names, want) {
-		t.Errorf("recorded %q", names)
+	for _, v := range remote.Params() {
+		if strings.Contains(v, "canary") {
+			t.Error("a bucket is recorded with its secret")
+		}
 	}
 	for _, test := range []struct{ method, path, body string }{
 		{"PUT", "/v1/trail/buckets", "[]"}, {"PUT", "/v1/trail/buckets", `{"colour":"red"}`}, {"DELETE", "/v1/trail/buckets", ""},

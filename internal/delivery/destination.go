@@ -77,8 +77,8 @@ func (d *Destination) check(withSecret bool) error {
 }
 
 // PutDestination makes a bucket known, or changes how it is reached. secretKey is
-// empty for a folder. Its error wraps ErrDestination when d is at fault.
-func (s *Service) PutDestination(ctx context.Context, d Destination, secretKey secret.Bytes) error {
+// empty for a folder. record is its audit record; nil for none. Its error wraps ErrDestination when d is at fault.
+func (s *Service) PutDestination(ctx context.Context, d Destination, secretKey secret.Bytes, record []byte) error {
 	if err := d.check(len(secretKey) > 0); err != nil {
 		return err
 	}
@@ -89,14 +89,29 @@ func (s *Service) PutDestination(ctx context.Context, d Destination, secretKey s
 		}
 	}
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
-		return destinations.Put(tx, store.Deployment, d.Bucket, d)
+		if err := destinations.Put(tx, store.Deployment, d.Bucket, d); err != nil {
+			return err
+		}
+		return appendRecord(tx, record)
 	})
 }
 
+func appendRecord(tx *store.Tx, record []byte) error {
+	if record == nil {
+		return nil
+	}
+	return tx.Append(record)
+}
+
 // DeleteDestination forgets a bucket; store.ErrNotFound if it is not known. Trails
-// that deliver to it go on trying.
-func (s *Service) DeleteDestination(ctx context.Context, bucket string) error {
-	return s.Store.Update(ctx, func(tx *store.Tx) error { return destinations.Delete(tx, store.Deployment, bucket) })
+// that deliver to it go on trying. record is as for PutDestination.
+func (s *Service) DeleteDestination(ctx context.Context, bucket string, record []byte) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := destinations.Delete(tx, store.Deployment, bucket); err != nil {
+			return err
+		}
+		return appendRecord(tx, record)
+	})
 }
 
 // Destinations returns what is known, without secrets, sorted by bucket.

@@ -209,7 +209,7 @@ func TestDataKeysMakeNoFilesByThemselves(t *testing.T) {
 func TestCopyDecrypted(t *testing.T) {
 	h := kit(t, t)
 	from := t.TempDir()
-	if err := h.PutDestination(t.Context(), Destination{Bucket: bucketX, Folder: from}, nil); err != nil {
+	if err := h.PutDestination(t.Context(), Destination{Bucket: bucketX, Folder: from}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	w := encrypted(h)

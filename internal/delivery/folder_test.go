@@ -43,7 +43,7 @@ func TestAFolderThatCannotBeWrittenIsCaughtUpWith(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PutDestination(t.Context(), Destination{Bucket: "a-folder", Folder: dir}, nil); err != nil {
+	if err := h.PutDestination(t.Context(), Destination{Bucket: "a-folder", Folder: dir}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.change(func(_ *store.Tx, trail *Trail) error { trail.Bucket = "a-folder"; return nil })

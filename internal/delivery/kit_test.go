@@ -187,7 +187,7 @@ func kit(t *testing.T, tb failer) *harness {
 	}
 	h.Service = New(h.config)
 	t.Cleanup(func() { h.Close() })
-	if err := h.PutDestination(context.Background(), h.server.destination(), secret.Bytes("the operator's secret")); err != nil {
+	if err := h.PutDestination(context.Background(), h.server.destination(), secret.Bytes("the operator's secret"), nil); err != nil {
 		tb.Fatal(err)
 	}
 	h.lendKeys()

@@ -18,7 +18,7 @@ import (
 func TestVerifyFolder(t *testing.T) {
 	h := kit(t, t)
 	dir := t.TempDir()
-	if err := h.PutDestination(t.Context(), Destination{Bucket: "a-folder", Folder: dir}, nil); err != nil {
+	if err := h.PutDestination(t.Context(), Destination{Bucket: "a-folder", Folder: dir}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.change(func(_ *store.Tx, trail *Trail) error { trail.Bucket, trail.MultiRegion = "a-folder", false; return nil })

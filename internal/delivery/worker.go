@@ -17,6 +17,9 @@ const (
 	// roundTimeout bounds one round of one trail, so that a server that hangs holds
 	// up the others no longer.
 	roundTimeout = 5 * time.Minute
+	// maxTogether is how many trails are delivered at once: each holds a batch, and
+	// its file while that is made, in memory.
+	maxTogether = 4
 )
 
 // Run delivers until ctx ends.
@@ -51,6 +54,7 @@ func (s *Service) round(ctx context.Context, changed bool) time.Time {
 	s.forgetOthers(trails)
 	var running sync.WaitGroup
 	var mu sync.Mutex // guards next
+	places := make(chan struct{}, maxTogether)
 	for i := range trails {
 		t := &trails[i]
 		rests := s.restsUntil(t)
@@ -59,6 +63,12 @@ func (s *Service) round(ctx context.Context, changed bool) time.Time {
 			continue
 		}
 		running.Go(func() {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+			case <-ctx.Done():
+				return
+			}
 			within, cancel := context.WithTimeout(ctx, roundTimeout)
 			defer cancel()
 			due, err := s.deliver(within, t)

@@ -341,7 +341,7 @@ func TestPutDestinationRefuses(t *testing.T) {
 	} {
 		d, s := ok, secret.Bytes("s")
 		change(&d, &s)
-		if err := h.PutDestination(t.Context(), d, s); err == nil || !strings.Contains(err.Error(), ErrDestination.Error()) {
+		if err := h.PutDestination(t.Context(), d, s, nil); err == nil || !strings.Contains(err.Error(), ErrDestination.Error()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

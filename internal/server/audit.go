@@ -303,7 +303,7 @@ func (s *Server) listenAdmin() (*admin.Server, error) {
 		SocketDir: s.cfg.DataDir, Log: s.cfg.Log, Clock: s.clock, Audit: t, Operator: &operator{Server: s},
 		Seals:     &operator{Server: s},
 		Doctor:    &operator{Server: s},
-		Buckets:   buckets{s.delivery},
+		Buckets:   buckets{&operator{Server: s}},
 		XKS:       s.manageXKS,
 		HSMSlots:  s.manageHSMSlots,
 		Backups:   s,

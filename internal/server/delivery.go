@@ -94,24 +94,39 @@ func (s *Server) warnings() []string {
 }
 
 // buckets lets the command line say where trails may go.
-type buckets struct{ delivery *delivery.Service }
+type buckets struct{ *operator }
 
 var _ admin.Buckets = buckets{}
 
 // PutBucket implements [admin.Buckets].
-func (b buckets) PutBucket(ctx context.Context, to admin.Bucket, secretKey secret.Bytes) error {
-	return b.delivery.PutDestination(ctx, delivery.Destination{
+func (b buckets) PutBucket(ctx context.Context, by admin.Peer, to admin.Bucket, secretKey secret.Bytes) error {
+	record, refused, err := b.record(ctx, by, "PutTrailBucket", to.Params())
+	if err != nil {
+		return err
+	}
+	err = b.delivery.PutDestination(ctx, delivery.Destination{
 		Bucket: to.Name, Folder: to.Folder, Endpoint: to.Endpoint, Region: to.Region, PathStyle: to.PathStyle, AccessKeyID: to.AccessKeyID,
-	}, secretKey)
+	}, secretKey, record)
+	if err != nil {
+		return refused(err)
+	}
+	return nil
 }
 
 // RemoveBucket implements [admin.Buckets].
-func (b buckets) RemoveBucket(ctx context.Context, name string) error {
-	err := b.delivery.DeleteDestination(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return problem("there is no bucket "+name, "strongroom trail buckets", nil)
+func (b buckets) RemoveBucket(ctx context.Context, by admin.Peer, name string) error {
+	record, refused, err := b.record(ctx, by, "RemoveTrailBucket", map[string]string{"name": name})
+	if err != nil {
+		return err
 	}
-	return err
+	err = b.delivery.DeleteDestination(ctx, name, record)
+	if errors.Is(err, store.ErrNotFound) {
+		err = problem("there is no bucket "+name, "strongroom trail buckets", nil)
+	}
+	if err != nil {
+		return refused(err)
+	}
+	return nil
 }
 
 // ListBuckets implements [admin.Buckets].
