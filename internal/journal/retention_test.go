@@ -337,7 +337,12 @@ func TestExportOfWhatIsLeft(t *testing.T) {
 		if strings.Count(text, `,"begin":"`) != 1 || !strings.Contains(lines[0], `,"begin":"`) {
 			t.Errorf("%s: the beginning is not on the first line alone", name)
 		}
+		// Every byte of what says so, and some of the rest, which other tests change.
+		said := strings.Index(text, `,"begin":"`)
 		for i := range text {
+			if (i < said || i > said+strings.IndexByte(text[said+10:], '"')+10) && i%50 != 0 {
+				continue
+			}
 			b := []byte(text)
 			b[i] ^= 1
 			mustProblem(t, errOf(verifyExport(string(b))))
