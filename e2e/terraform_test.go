@@ -216,9 +216,9 @@ func TestTerraformIAM(t *testing.T) {
 
 	changed := []string{"-var=team=billing", `-var=actions=["kms:Decrypt","kms:Encrypt"]`}
 	tf.apply(changed...)
-	// The access key and the list of a group's members cannot be imported.
-	tf.run("destroy", append([]string{"-auto-approve", "-target=aws_iam_access_key.alice"}, changed...)...)
-	other := tf.adopt(s, "iam", 2, changed...)
+	// The access key, the password and the list of a group's members cannot be imported.
+	tf.run("destroy", append([]string{"-auto-approve", "-target=aws_iam_access_key.alice", "-target=aws_iam_user_login_profile.bob"}, changed...)...)
+	other := tf.adopt(s, "iam", 3, changed...)
 	other.run("destroy", append([]string{"-auto-approve"}, changed...)...)
 	_, err := alice.AssumeRole(t.Context(), assume)
 	wantError(t, err, "InvalidClientTokenId", "*")

@@ -68,6 +68,27 @@ resource "aws_iam_access_key" "alice" {
   user = aws_iam_user.alice.name
 }
 
+resource "aws_iam_account_password_policy" "strict" {
+  minimum_password_length        = 14
+  require_symbols                = true
+  allow_users_to_change_password = true
+  password_reuse_prevention      = 5
+}
+
+resource "aws_iam_user_login_profile" "bob" {
+  user                    = aws_iam_user.bob.name
+  password_reset_required = true
+  depends_on              = [aws_iam_account_password_policy.strict]
+}
+
+resource "aws_iam_service_linked_role" "kms" {
+  aws_service_name = "mrk.kms.amazonaws.com"
+  description      = "Synchronizes multi-Region keys for ${var.team}"
+  tags = {
+    team = var.team
+  }
+}
+
 resource "aws_iam_group" "team" {
   name = "team-${var.team}"
   path = "/teams/"
@@ -168,5 +189,8 @@ output "ids" {
     "aws_iam_role_policy.inline"           = aws_iam_role_policy.inline.id
     "aws_iam_role_policy_attachment.use"   = "${aws_iam_role.worker.name}/${aws_iam_policy.use.arn}"
     "aws_iam_instance_profile.worker"      = aws_iam_instance_profile.worker.name
+    "aws_iam_service_linked_role.kms"      = aws_iam_service_linked_role.kms.arn
+
+    "aws_iam_account_password_policy.strict" = "iam-account-password-policy"
   }
 }
