@@ -191,7 +191,7 @@ func (i *inquiry) explain(p *authz.Principal, r *policy.Request, set *policy.Pol
 		e.Decision, e.Because = "implicitDeny", "AWS KMS lets no other account do "+i.Action+", whatever the key's policy says"
 		e.Change = append(e.Change, "ask as a principal of account "+i.account)
 	} else {
-		e.Change = changes(&decision, r, trials, i.key != nil)
+		e.Change = changes(&decision, r, trials, i.key != nil, p)
 	}
 	if i.key != nil && i.key.State != "Enabled" {
 		e.Notes = append(e.Notes, "the key is "+i.key.State+", which refuses much that the policies allow")
@@ -229,7 +229,7 @@ func named(ref policy.StatementRef) string {
 }
 
 // changes says what would have to change for the other answer.
-func changes(d *policy.Decision, r *policy.Request, trials []policy.Trial, key bool) []string {
+func changes(d *policy.Decision, r *policy.Request, trials []policy.Trial, key bool, p *authz.Principal) []string {
 	var all []string
 	switch d.Reason {
 	case policy.Allowed:
@@ -258,6 +258,10 @@ func changes(d *policy.Decision, r *policy.Request, trials []policy.Trial, key b
 	if r.Principal.RoleARN != "" {
 		who = r.Principal.RoleARN
 	}
+	whose := who // the identity policies are
+	if r.Principal.Type == policy.FederatedUser && p.Session != nil {
+		whose = p.Session.Issuer.ARN
+	}
 	switch d.Kind {
 	case policy.KeyPolicy, policy.ResourcePolicy, policy.TrustPolicy:
 		text := fmt.Sprintf("let the resource's policy allow %s to %s, or to account %s, whose identity policies must allow it then too", r.Action, who, r.Principal.Account)
@@ -269,9 +273,9 @@ func changes(d *policy.Decision, r *policy.Request, trials []policy.Trial, key b
 			all = append(all, "or make a grant for "+who)
 		}
 	case policy.IdentityPolicy:
-		all = append(all, fmt.Sprintf("let an identity policy of %s allow %s on %s", who, r.Action, r.Resource))
+		all = append(all, fmt.Sprintf("let an identity policy of %s allow %s on %s", whose, r.Action, r.Resource))
 	case policy.BoundaryPolicy:
-		all = append(all, fmt.Sprintf("let the permissions boundary of %s allow %s", who, r.Action))
+		all = append(all, fmt.Sprintf("let the permissions boundary of %s allow %s", whose, r.Action))
 	case policy.SessionPolicy:
 		all = append(all, fmt.Sprintf("let the session's policy allow %s", r.Action))
 	}

@@ -278,6 +278,11 @@ func sessions(t *testing.T, root caller, o *operator, key, account string) {
 	if err != nil || !strings.Contains(strings.Join(e.Change, " "), "let the session's policy allow kms:Encrypt") {
 		t.Errorf("%+v, %v", e, err)
 	}
+	root.iam("DeleteUserPolicy", "UserName", "worker", "PolicyName", "p")
+	e, err = o.Explain(t.Context(), admin.Question{Principal: federated, Issuer: account + ":user/worker", SessionPolicy: limit, Action: "DescribeKey", Resource: key})
+	if err != nil || !strings.Contains(strings.Join(e.Change, " "), "let an identity policy of "+account+":user/worker allow kms:DescribeKey") {
+		t.Errorf("%+v, %v", e, err)
+	}
 	for _, q := range []admin.Question{
 		{Principal: account + ":user/worker", SessionPolicy: limit}, {Principal: account + ":root", SessionPolicy: limit},
 		{Principal: account + ":role/role", Issuer: account + ":user/worker"}, {Principal: federated, Issuer: account + ":user/none"},
