@@ -9,6 +9,7 @@ import (
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
+	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
@@ -144,6 +145,8 @@ func (o *operator) asker(ctx context.Context, q *admin.Question) (p authz.Princi
 	case errors.Is(err, iam.ErrNoSession):
 		return p, problem(fmt.Sprintf("%q has no session with policies or an issuer", q.Principal),
 			"Session policies are of roles and federated users, an issuer of federated users (arn:aws:sts::000000000000:federated-user/bob).", nil)
+	case errors.Is(err, gateway.ErrUnknownKey):
+		return p, problem("the root of account "+ref.Account+" is disabled, and with it whoever has its rights", "Name the user that it has its rights from: --issuer ARN.", nil)
 	case errors.As(err, &syntax):
 		return p, problem("the session's policy: "+syntax.Error(), "AWS refuses such a policy, and so does Strongroom.", nil)
 	case errors.As(err, &refused):

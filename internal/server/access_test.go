@@ -278,6 +278,13 @@ func sessions(t *testing.T, root caller, o *operator, key, account string) {
 	if err != nil || !strings.Contains(strings.Join(e.Change, " "), "let the session's policy allow kms:Encrypt") {
 		t.Errorf("%+v, %v", e, err)
 	}
+	if _, err := o.SwitchRoot(t.Context(), someone, admin.RootSwitch{Account: "444455556666", LockOut: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = o.Explain(t.Context(), admin.Question{Principal: "arn:aws:sts::444455556666:federated-user/bob", Action: "Encrypt", Resource: key})
+	if err == nil || !strings.Contains(err.Error(), "the root of account 444455556666 is disabled") {
+		t.Errorf("a federated user of a root that is disabled: %v", err)
+	}
 	root.iam("DeleteUserPolicy", "UserName", "worker", "PolicyName", "p")
 	e, err = o.Explain(t.Context(), admin.Question{Principal: federated, Issuer: account + ":user/worker", SessionPolicy: limit, Action: "DescribeKey", Resource: key})
 	if err != nil || !strings.Contains(strings.Join(e.Change, " "), "let an identity policy of "+account+":user/worker allow kms:DescribeKey") {
