@@ -23,9 +23,10 @@ const (
 	defaultStuck = 30 * time.Second
 	// longestRest is the longest pause between two attempts.
 	longestRest = 10 * time.Second
-	// proven is how many answers a helper must have given for the one after it to be
+	// The helper after one that has given so many answers, or has lived so long, is
 	// started at once.
-	proven = 100
+	proven  = 100
+	lasting = time.Minute
 )
 
 // Client is a slot behind a helper process. It starts the helper, and another one
@@ -114,11 +115,7 @@ func (c *Client) run() {
 		if err == nil {
 			c.cfg.Log("the HSM answers", nil)
 			c.set(conn, nil, false)
-			select {
-			case <-conn.dead:
-			case <-c.ctx.Done():
-			}
-			if conn.answered.Load() >= proven {
+			if c.live(conn) || conn.answered.Load() >= proven {
 				failures = 0
 			}
 			c.set(nil, conn.gone(), pause(failures) == 0)
@@ -142,6 +139,22 @@ func (c *Client) run() {
 		c.set(nil, err, true)
 	}
 	c.set(nil, ErrClosed, false)
+}
+
+// live waits until a connection has ended, and reports whether it had lasted.
+func (c *Client) live(conn *conn) (lasted bool) {
+	timer := time.NewTimer(lasting)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			lasted = true
+		case <-conn.dead:
+			return lasted
+		case <-c.ctx.Done():
+			return lasted
+		}
+	}
 }
 
 // pause is how long is waited after so many failures in a row and one more.

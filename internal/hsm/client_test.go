@@ -122,6 +122,31 @@ func TestHangingModule(t *testing.T) {
 	}
 }
 
+// TestHelperThatDoesNotRead: callers are not held by a helper that takes nothing.
+func TestHelperThatDoesNotRead(t *testing.T) {
+	stop := make(chan struct{})
+	cfg := hsm.Config{Module: "/memory", Token: hsm.Token{Label: "token"}, PIN: goodPIN}
+	c := hsm.StartLibrary(cfg, 0, func(_ io.Reader, out io.Writer) error {
+		_, err := out.Write([]byte{0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0}) // logged in
+		<-stop
+		return err
+	})
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // more than a pipe holds
+		if _, err := c.EncryptGCM(ctx, []byte("id"), nil, make(secret.Bytes, hsm.MaxMessage)); !errors.Is(err, context.Canceled) {
+			t.Errorf("EncryptGCM: %v", err)
+		}
+	}
+	close(stop)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPulledTokenInMemory: with the token away calls fail at once; when it is back
 // they work again, by themselves.
 func TestPulledTokenInMemory(t *testing.T) {

@@ -15,6 +15,7 @@ type conn struct {
 	process *process
 	out     *outbox
 	room    chan struct{} // holds one for each request that the helper has
+	wake    chan struct{} // that there is something to write
 	dead    chan struct{}
 	// answered counts answers.
 	answered atomic.Uint64
@@ -29,8 +30,9 @@ func newConn(p *process, stuck time.Duration) *conn {
 	if stuck <= 0 {
 		stuck = defaultStuck
 	}
-	c := &conn{process: p, out: newOutbox(p.to), room: make(chan struct{}, maxInFlight), dead: make(chan struct{}), pending: map[uint64]chan frame{}}
+	c := &conn{process: p, out: newOutbox(p.to), room: make(chan struct{}, maxInFlight), wake: make(chan struct{}, 1), dead: make(chan struct{}), pending: map[uint64]chan frame{}}
 	go c.read()
+	go c.write()
 	go c.watch(stuck)
 	return c
 }
@@ -56,8 +58,9 @@ func (c *conn) call(ctx context.Context, op byte, fields ...[]byte) (frame, erro
 	c.pending[number] = answer
 	c.mu.Unlock()
 	c.out.add(func(b []byte) []byte { return appendFrame(b, number, op, fields...) })
-	if err := c.out.flush(); err != nil {
-		c.fail(err)
+	select {
+	case c.wake <- struct{}{}:
+	default: // it will see this one too
 	}
 	select {
 	case f := <-answer:
@@ -84,6 +87,22 @@ func (c *conn) gone() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return unavailable(c.err)
+}
+
+// write sends what callers have put into the box. They do not send it themselves, as
+// a helper that does not read would hold them beyond the end of their contexts.
+func (c *conn) write() {
+	for {
+		select {
+		case <-c.wake:
+		case <-c.dead:
+			return
+		}
+		if err := c.out.flush(); err != nil {
+			c.fail(err)
+			return
+		}
+	}
 }
 
 // read hands answers to those who wait.

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// outbox gathers messages of several goroutines: while one writes, the others add
-// to what is written next, so that a busy connection has one write for many
+// outbox gathers messages of several goroutines: while some are written, others are
+// added to what is written next, so that a busy connection has one write for many
 // messages and an idle one waits for nobody.
 type outbox struct {
 	w io.Writer

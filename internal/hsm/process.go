@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // process is a helper as the server has it.
@@ -40,12 +41,13 @@ func spawn(c Config) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, requests.Close(), to.Close())
 	}
-	said := &firstLine{}
+	said := &lastWords{}
 	cmd := exec.Command(c.Helper[0], c.Helper[1:]...)
 	cmd.Env = c.inEnv(os.Environ())
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{requests, answers}
-	cmd.Stdout, cmd.Stderr = io.Discard, said // a library may print anything
+	cmd.Stderr = said
+	cmd.WaitDelay = time.Second // what a library has started may keep stderr open
 	err = cmd.Start()
 	closed := errors.Join(requests.Close(), answers.Close())
 	if err != nil {
@@ -59,32 +61,43 @@ func spawn(c Config) (*process, error) {
 			_, _ = to.Close(), from.Close() // nothing is left to be written
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-				return strings.TrimSpace(exit.Error() + ", " + said.text())
+				return strings.TrimSuffix(exit.Error()+", "+said.text(), ", ")
 			}
 			return ""
 		}),
 	}, nil
 }
 
-// firstLine keeps the beginning of what is written to it.
-type firstLine struct {
+// lastWords keeps the beginning of what a helper says on stderr.
+type lastWords struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
+// maxWords is how much of it is kept.
+const maxWords = 4096
+
 // Write implements io.Writer.
-func (l *firstLine) Write(p []byte) (int, error) {
+func (l *lastWords) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kept = append(l.kept, p[:min(len(p), maxText-len(l.kept))]...)
+	l.kept = append(l.kept, p[:min(len(p), maxWords-len(l.kept))]...)
 	return len(p), nil
 }
 
-func (l *firstLine) text() string {
+// text is the first line that this program or Go's runtime has written. What a
+// library prints may hold anything, the PIN too.
+func (l *lastWords) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line, _, _ := strings.Cut(string(l.kept), "\n")
-	return clean([]byte(line))
+	for line := range strings.Lines(string(l.kept)) {
+		for _, ours := range []string{"strongroom: ", "fatal error: ", "SIG"} {
+			if strings.HasPrefix(line, ours) {
+				return clean([]byte(strings.TrimSpace(line)))
+			}
+		}
+	}
+	return ""
 }
 
 // ServeProcess is [Serve] for the process that a Client starts. It returns when the

@@ -43,8 +43,8 @@ func vendorConfig(module string) hsm.Config {
 func TestLibraryThatEndsItsProcess(t *testing.T) {
 	for does, says := range map[string]string{
 		"*(volatile int *)0 = 1": "SIGSEGV", "abort()": "SIGABRT", "exit(7)": "exit status 7",
-		// What it prints goes nowhere, but the first line of what is on stderr.
-		`puts("secret"); fputs("bad \033[31m licence\nsecret\n", stderr); _exit(3)`: "exit status 3, bad ?[31m licence",
+		// What it prints goes nowhere.
+		`puts("secret"); fputs("secret\n", stderr); fflush(0); _exit(3)`: "exit status 3",
 	} {
 		t.Run(says, func(t *testing.T) {
 			cfg := vendorConfig(mustBuild(t, does))
