@@ -30,5 +30,8 @@ func helperCommand() []string {
 
 type hsmHelperCmd struct{}
 
-// Run implements the command.
-func (hsmHelperCmd) Run(*app) error { return hsm.ServeProcess(cryptoki.Library()) }
+// Run implements the command. What it holds is as secret as what the server does.
+func (hsmHelperCmd) Run(a *app) error {
+	_ = a.lockMemory() // the server has said in its log when it may not
+	return hsm.ServeProcess(cryptoki.Library())
+}

@@ -48,9 +48,17 @@ func TestValidate(t *testing.T) {
 		{"upper case", func(c *Config) { c.Regions = []string{"US-EAST-1"} }, "regions", "US-EAST-1"},
 		{"newline after", func(c *Config) { c.Regions = []string{"us-east-1\n"} }, "regions", `\n`},
 		{"twice", func(c *Config) { c.Regions = []string{"us-east-1", "eu-west-1", "us-east-1"} }, "regions", "twice"},
-		{"unknown seal", func(c *Config) { c.Seal = "tpm" }, "seal", "there is: file, passphrase, aws-kms"},
+		{"unknown seal", func(c *Config) { c.Seal = "cloud" }, "seal", "there is: file, passphrase, aws-kms"},
 		{"a KMS without a key", func(c *Config) { c.Seal = "aws-kms" }, "seal-kms-key", "not named"},
 		{"a KMS in the clear", func(c *Config) { c.Seal, c.Root.KMSKey, c.Root.KMSEndpoint = "aws-kms", "k", "http://10.0.0.1" }, "seal-kms-endpoint", "plain HTTP"},
+		{"an HSM without a library", func(c *Config) { c.Seal = "pkcs11" }, "seal-pkcs11-module", "not named"},
+		{"an HSM without a token", func(c *Config) { c.Seal, c.Root.PKCS11.Module = "pkcs11", "/m.so" }, "seal-pkcs11-token", "not named"},
+		{"an HSM without a PIN", func(c *Config) {
+			c.Seal, c.Root.PKCS11 = "pkcs11", PKCS11Settings{Module: "/m.so", Serial: "1"}
+		}, "seal-pkcs11-pin-file", "not named"},
+		{"an HSM without a helper", func(c *Config) {
+			c.Seal, c.Root.PKCS11 = "pkcs11", PKCS11Settings{Module: "/m.so", Token: "t", PINFile: "p"}
+		}, "seal", "cannot load"},
 		{"unknown store", func(c *Config) { c.Store = "postgres" }, "store", "there is: pebble"},
 
 		{"attestation roots", func(c *Config) { c.AttestationRoots = roots(t, "aws.nitro-enclaves") }, "", ""},
