@@ -58,6 +58,7 @@ var (
 
 	figureKeys      = metrics.NewGauge("keys", "Keys of customers, of all accounts, those that wait for deletion included.", "region")
 	figureKeyStores = metrics.NewGauge("custom_key_stores", "Custom key stores by the state of their connection.", "region", "state")
+	figureFailing   = metrics.NewGauge("custom_key_stores_failing", "Connected custom key stores whose proxy or HSMs were last found not to serve.", "region")
 	figureCache     = metrics.NewGauge("cache_entries", "Entries in a cache.", "cache")
 
 	figureCertificate = metrics.NewGauge("tls_certificate_not_after_seconds", "When a certificate in use expires, in seconds since 1970.", "listener")
@@ -111,6 +112,9 @@ func (s *Server) collectStored(ctx context.Context, g metrics.Gauges) {
 	}
 	failed("keys", s.kms.EachKeyCount(ctx, func(region string, keys int64) { g.Set(figureKeys, float64(keys), region) }))
 	failed("key stores", s.kms.EachKeyStoreState(ctx, func(region, state string, stores int) { g.Set(figureKeyStores, float64(stores), region, state) }))
+	for _, region := range s.cfg.Regions {
+		g.Set(figureFailing, float64(s.kms.FailingKeyStores(region)), region)
+	}
 	trails, err := s.delivery.Progress(ctx)
 	failed("trails", err)
 	for _, t := range trails {

@@ -448,8 +448,14 @@ func TestProxiesAreAskedForTheirHealth(t *testing.T) {
 	if n := strings.Count(h.log.String(), "for="+healthCheck); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, h.log)
 	}
+	if n, elsewhere := h.service.FailingKeyStores(region), h.service.FailingKeyStores(second); n != 1 || elsewhere != 0 {
+		t.Errorf("%d and %d key stores are counted as failing", n, elsewhere)
+	}
 	h.outside.down = false
 	h.service.tend(t.Context())
+	if n := h.service.FailingKeyStores(region); n != 0 {
+		t.Errorf("%d key stores are still counted as failing", n)
+	}
 	if n := strings.Count(h.log.String(), "serves again"); n != 1 {
 		t.Errorf("that it serves again is said %d times", n)
 	}

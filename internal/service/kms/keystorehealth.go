@@ -55,6 +55,19 @@ func (w *watchedStores) names() []string {
 	return names
 }
 
+// FailingKeyStores returns how many connected key stores of a Region do not serve, as
+// Tend found last.
+func (s *Service) FailingKeyStores(region string) (n int) {
+	s.stores.mu.Lock()
+	defer s.stores.mu.Unlock()
+	for name, failing := range s.stores.failing {
+		if in, _ := scopeOf(name); failing && in.Region == region {
+			n++
+		}
+	}
+	return n
+}
+
 // found takes down whether a key store serves, and returns whether that is new.
 func (w *watchedStores) found(name string, failing bool) bool {
 	w.mu.Lock()
@@ -124,6 +137,7 @@ func (s *Service) tend(ctx context.Context) {
 		in, id := scopeOf(name)
 		ks, err := s.keyStores.Get(ctx, in, id)
 		if err != nil || ks.State != api.ConnectionStateTypeConnected {
+			s.stores.found(name, false) // nobody expects it to serve
 			continue
 		}
 		places <- struct{}{}
