@@ -84,7 +84,9 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	meta, err := backend.Meta(ctx)
 	if err == nil {
 		if len(meta[metaDeployment]) == 0 {
-			err = f.create(ctx, cfg, root)
+			if err = neverMade(dir); err == nil {
+				err = f.create(ctx, cfg, root)
+			}
 		} else {
 			err = f.open(ctx, cfg, meta)
 		}
@@ -93,6 +95,17 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
+}
+
+// neverMade refuses to make a deployment in a folder that held one: the journal's public
+// key is written when there is a deployment. A store that is empty then has lost it, and
+// a new one in its place would hide that.
+func neverMade(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, publicKeyFile)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return problem(fmt.Sprintf("the data folder %s held a deployment, and its store is empty now: files of it are missing", dir),
+		"Put the whole folder back from a copy, or restore a backup into another one: strongroom backup restore. Nothing was created.", store.ErrCorrupt)
 }
 
 // claimFolder makes dir, or checks that an existing one is ours to use.

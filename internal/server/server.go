@@ -229,6 +229,11 @@ func (s *Server) open(ctx context.Context) error {
 
 // openStore puts the journal and the store together over the folder's backend.
 func (s *Server) openStore(ctx context.Context) error {
+	if !s.cfg.AcceptChangedRecords {
+		if err := s.folder.checkNewest(ctx); err != nil {
+			return err
+		}
+	}
 	signer, err := journalSigner(s.domain)
 	if err != nil {
 		return err
@@ -449,6 +454,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.background.Go(func() { s.onOneNode(background, s.ship.Run) })
 	s.background.Go(func() { s.onOneNode(background, s.retain.run) })
 	s.background.Go(func() { s.signIdleTail(background) })
+	s.background.Go(func() { s.keepNewest(background) })
 	rootCheck := s.clock.Now().Add(rootCheckInterval)
 	s.background.Go(func() { s.watchRoot(background, rootCheck) })
 	s.warnOfLoneRoot()
@@ -603,6 +609,11 @@ func (s *Server) close() error {
 			s.unfollow()
 		}
 		err = errors.Join(err, s.store.Close())
+		if s.front != nil && err == nil { // it has served
+			if err := s.folder.writeNewest(context.Background()); err != nil {
+				s.cfg.Log.Warn("what the journal has come to could not be written beside it", "file", newestFile, "error", err)
+			}
+		}
 	}
 	if s.folder != nil {
 		err = errors.Join(err, s.folder.close())
