@@ -46,7 +46,7 @@ func ask[T any](ctx context.Context, d *device, conversation func(transport.TPM)
 	select {
 	case d.busy <- struct{}{}:
 	case <-ctx.Done():
-		return none, errNoAnswer
+		return none, fmt.Errorf("%w: %w", errNoAnswer, ctx.Err())
 	}
 	done := make(chan outcome, 1)
 	go func() {
@@ -65,7 +65,7 @@ func ask[T any](ctx context.Context, d *device, conversation func(transport.TPM)
 	case o := <-done:
 		return o.value, o.err
 	case <-ctx.Done():
-		return none, errNoAnswer
+		return none, fmt.Errorf("%w: %w", errNoAnswer, ctx.Err())
 	}
 }
 
