@@ -45,8 +45,8 @@ var bugs = []bug{
 	},
 	// Transactions.
 	{
-		name: "what is refused stays in memory", file: "internal/store/commit.go",
-		old: "		s.pending = layer{}\n", new: "",
+		name: "what is refused stays in memory", file: "internal/store/shared.go",
+		old: "	s.pending = layer{}\n", new: "",
 		pkg: "internal/store", run: "TestWhatBuiltUponARefusedUpdateIsRefused|TestContract|TestAFullDisk",
 	},
 	{
