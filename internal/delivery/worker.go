@@ -98,7 +98,10 @@ func earlier(a, b time.Time) time.Time {
 
 // trails are all trails of the deployment.
 func (s *Service) trails(ctx context.Context) (all []Trail, err error) {
-	err = s.Store.View(ctx, func(r store.Reader) error {
+	// Not a View: the wake comes before Views show what it is about. An Update may
+	// run twice.
+	err = s.Store.Update(ctx, func(r *store.Tx) error {
+		all = nil
 		scopes, err := store.Scopes(r)
 		if err != nil {
 			return err

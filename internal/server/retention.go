@@ -42,6 +42,8 @@ type retention struct {
 	reader *journal.Reader
 	public ed25519.PublicKey
 	asked  chan *removal
+	// remove is the backend's RemoveFrames.
+	remove func(ctx context.Context, through uint64) error
 
 	mu      sync.Mutex
 	failing bool
@@ -83,7 +85,7 @@ func (s *Server) newRetention() (*retention, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &retention{Server: s, reader: reader, public: signer.Public().(ed25519.PublicKey), asked: make(chan *removal)}, nil
+	return &retention{Server: s, reader: reader, public: signer.Public().(ed25519.PublicKey), asked: make(chan *removal), remove: s.folder.backend.RemoveFrames}, nil
 }
 
 // run removes what is old enough until ctx ends.
@@ -198,7 +200,7 @@ func (r *retention) drop(ctx context.Context, first uint64) error {
 	if err := r.records.Forget(ctx, first); err != nil {
 		return err
 	}
-	return r.folder.backend.RemoveFrames(ctx, first-1)
+	return r.remove(ctx, first-1)
 }
 
 // batch removes one stretch; nil when there is none to remove.

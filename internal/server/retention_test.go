@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -202,10 +203,10 @@ func TestRetentionWaitsForDeliveries(t *testing.T) {
 func TestRemovalIsFinishedAfterACrash(t *testing.T) {
 	r := startRetained(t, nil)
 	r.uses(5, 200)
-	keep := r.folder.backend
-	r.folder.backend = stubborn{keep}
+	keep, remove := r.folder.backend, r.retain.remove
+	r.retain.remove = func(context.Context, uint64) error { return errors.New("stubborn") }
 	_, err := r.retain.RemoveRecords(t.Context(), admin.Peer{}, admin.Removal{Days: 90})
-	r.folder.backend = keep
+	r.retain.remove = remove
 	if err == nil || !strings.Contains(err.Error(), "stubborn") {
 		t.Fatalf("%v", err)
 	}
@@ -224,10 +225,6 @@ func TestRemovalIsFinishedAfterACrash(t *testing.T) {
 		t.Errorf("the journal begins at frame %d still", first())
 	}
 }
-
-type stubborn struct{ store.Backend }
-
-func (stubborn) RemoveFrames(context.Context, uint64) error { return fmt.Errorf("stubborn") }
 
 // TestNothingIsRemovedOfATrailThatWasChanged: what cannot be verified stays, for
 // somebody to look at.
