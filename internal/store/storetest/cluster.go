@@ -18,8 +18,10 @@ type Cluster struct {
 
 	mu      sync.Mutex // guards what follows
 	changed []store.Changed
-	nodes   []*ClusterNode
-	moved   chan struct{} // closed when a node has confirmed something
+	// forgotten is the last epoch that is no longer in changed.
+	forgotten uint64
+	nodes     []*ClusterNode
+	moved     chan struct{} // closed when a node has confirmed something
 }
 
 // ClusterNode is a [store.Shared] backend of a [Cluster]. Its node confirms an epoch
@@ -60,6 +62,9 @@ func (c *Cluster) Node(t testing.TB) *ClusterNode {
 func (c *Cluster) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, change := range c.changed {
+		c.forgotten = max(c.forgotten, change.Epoch)
+	}
 	c.changed = nil
 }
 
@@ -122,7 +127,7 @@ func (n *ClusterNode) Newest(ctx context.Context) (store.Snapshot, error) {
 func (n *ClusterNode) Changed(_ context.Context, after, upTo uint64) ([]store.Changed, error) {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
-	if len(n.cluster.changed) == 0 || n.cluster.changed[0].Epoch > after+1 {
+	if after < n.cluster.forgotten {
 		return nil, store.ErrOutrun
 	}
 	var changed []store.Changed
@@ -157,14 +162,15 @@ func (n *ClusterNode) Tip() (uint64, []byte) {
 // Commit implements store.Backend.
 func (n *ClusterNode) Commit(ctx context.Context, batch store.Batch) error {
 	defer n.cluster.turn.Unlock()
-	if err := n.Backend.Commit(ctx, batch); err != nil {
-		return err
-	}
+	// Whoever sees the commit must see what it changed; before it, nobody asks.
 	n.cluster.mu.Lock()
 	for _, w := range batch.Writes {
 		n.cluster.changed = append(n.cluster.changed, store.Changed{Key: w.Key, Epoch: batch.Epoch, Deleted: w.Value == nil})
 	}
 	n.cluster.mu.Unlock()
+	if err := n.Backend.Commit(ctx, batch); err != nil {
+		return err
+	}
 	return n.Advance(ctx)
 }
 
