@@ -3,7 +3,9 @@ package sigv4
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
 	"hash"
+	"io"
 	"strings"
 	"sync"
 
@@ -18,6 +20,10 @@ type Key struct {
 	// what is then hashed.
 	macs sync.Pool
 }
+
+// Format implements fmt.Formatter: it shows nothing of the key, which fmt would print
+// raw, as the field is unexported.
+func (*Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[signing key]") }
 
 // SigningKey derives the key of a scope.
 func SigningKey(secretKey secret.String, scope Scope) *Key {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -27,6 +28,20 @@ func TestSigningKey(t *testing.T) {
 		h.Write([]byte("text"))
 		if signature := got.AppendSignature([]byte("before"), []byte("text")); string(signature) != "before"+string(h.Sum(nil)) {
 			t.Errorf("the signature is %x", signature)
+		}
+	}
+}
+
+// TestKeyIsNotShown: no verb prints a key, nor a struct that has one.
+func TestKeyIsNotShown(t *testing.T) {
+	key := sigv4.SigningKey("s", scopeOf("us-east-1"))
+	key.AppendSignature(nil, nil)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, key); got != "[signing key]" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+		if got := fmt.Sprintf(verb, struct{ Key *sigv4.Key }{key}); !strings.Contains(got, "[signing key]") {
+			t.Errorf("%s prints %s", verb, got)
 		}
 	}
 }
