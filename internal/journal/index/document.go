@@ -9,6 +9,7 @@ import (
 // document is what the index takes down of a record.
 type document struct {
 	time  int64 // eventTime, in seconds since 1970
+	named bool  // whether it has an event id, which id is of
 	id    fingerprint
 	shape *shape
 }
@@ -46,7 +47,9 @@ func (h *hasher) read(record []byte) document {
 			keep(h.shapes, string(o.key), doc.shape)
 		}
 	}
-	doc.id = h.once(EventID, doc.shape.scope, o.id)
+	if doc.named = len(o.id) > 0; doc.named {
+		doc.id = h.once(EventID, doc.shape.scope, o.id)
+	}
 	return doc
 }
 

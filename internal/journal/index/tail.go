@@ -48,7 +48,9 @@ func (t *tail) add(b journal.Batch, documents []document) {
 		n := uint32(len(t.rows))
 		t.rows = append(t.rows, row{b.Seq, d.time})
 		t.start, t.end = min(t.start, d.time), max(t.end, d.time)
-		t.ids = append(t.ids, id{d.id, n})
+		if d.named {
+			t.ids = append(t.ids, id{d.id, n})
+		}
 		if d.shape.lists == nil {
 			t.meet(d.shape)
 		}
