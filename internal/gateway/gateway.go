@@ -148,7 +148,7 @@ type ids struct {
 	event   [16]byte
 }
 
-// newIDs draws both at once: each time, the generator costs more than its bytes.
+// newIDs draws both at once, as each draw has a cost of its own.
 func newIDs(rand io.Reader) (ids, error) {
 	var b [32]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
