@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/secret"
@@ -196,6 +198,47 @@ func TestTheLiveSetFollowsSharedCommits(t *testing.T) {
 		must(t, <-done)
 	}
 	if report := check(t, s, s.LiveState()); report.Err() != nil {
+		t.Errorf("%q", report.Findings)
+	}
+}
+
+// unreadable is a backend whose live set cannot be read while failing is set.
+type unreadable struct {
+	store.Backend
+	failing *atomic.Bool
+}
+
+type unreadableState struct {
+	store.Snapshot
+	failing *atomic.Bool
+}
+
+func (b unreadable) Snapshot(ctx context.Context) (store.Snapshot, error) {
+	state, err := b.Backend.Snapshot(ctx)
+	return unreadableState{state, b.failing}, err
+}
+
+func (s unreadableState) Get(key []byte) ([]byte, error) {
+	if s.failing.Load() && bytes.Contains(key, []byte("live-set")) {
+		return nil, errors.New("cannot be read")
+	}
+	return s.Snapshot.Get(key)
+}
+
+// TestTheLiveSetThatCouldNotBeReadAgain: a node that cannot read the set which another
+// has left refuses, and keeps the set when it can.
+func TestTheLiveSetThatCouldNotBeReadAgain(t *testing.T) {
+	b, failing := storetest.Memory(t), new(atomic.Bool)
+	one, two := openLive(t, b, nil), openLive(t, unreadable{b, failing}, nil)
+	put(t, one, "1", thing{Name: "one"})
+	failing.Store(true)
+	err := two.Update(t.Context(), func(tx *store.Tx) error { return things.Put(tx, scope, "2", thing{Name: "two"}) })
+	if err == nil {
+		t.Fatal("changed on top of a live set that could not be read")
+	}
+	failing.Store(false)
+	put(t, two, "2", thing{Name: "two"})
+	if report := check(t, two, two.LiveState()); two.LiveState() == nil || report.Err() != nil {
 		t.Errorf("%q", report.Findings)
 	}
 }

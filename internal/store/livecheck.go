@@ -114,11 +114,16 @@ func (s *Store) keptLive(state Snapshot, signed []byte) (*liveSet, error) {
 }
 
 // reloadLive reads the live set again, after another node has changed it.
-func (s *Store) reloadLive(state Snapshot) (err error) {
-	if s.live != nil {
-		s.live, err = s.openLive(state)
+func (s *Store) reloadLive(state Snapshot) error {
+	if s.live == nil {
+		return nil
 	}
-	return err
+	live, err := s.openLive(state)
+	if err != nil {
+		return err // the set goes on being kept: without one, nothing would be
+	}
+	s.live = live
+	return nil
 }
 
 // writeLive adds the live set after a batch to the batch.
