@@ -1,29 +1,68 @@
 package front
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
 	"io"
+	"net/http/httputil"
 	"slices"
-
-	"github.com/valyala/fasthttp"
+	"time"
 )
 
 // smallBody is how much of a body every request may hold; what is beyond it counts
 // against Config.MaxBodyMemory. No request of a KMS client comes near it.
 const smallBody = 64 << 10
 
-// firstBody is how much room a body is given before any of it has arrived. fasthttp
-// has as much of it in hand when the handler is called.
+// firstBody is how much room a body is given before any of it has arrived.
 const firstBody = 8 << 10
 
-// readBody reads the body of a request into x. Its room grows with what arrives and
-// not with what is announced: otherwise a thousand clients that announce a long body
-// and send nothing would take a gigabyte.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, x *exchange) *refusal {
-	stream := ctx.Request.BodyStream()
-	if stream == nil {
+// readBody reads the body of a request whose head has just been parsed, and takes both
+// out of the connection's buffer. What has arrived with its head, as short bodies do,
+// stays where it is.
+func (s *Server) readBody(c *conn, x *exchange, head []byte, f framing) error {
+	whole := len(head) + f.length
+	if !f.chunked && whole <= c.in.Buffered() {
+		b, _ := c.in.Peek(whole)
+		x.req.Body = b[len(head):]
+		_, _ = c.in.Discard(whole)
 		return nil
 	}
-	c, _ := describe(ctx.Conn())
+	// What is read on goes over the head's bytes.
+	x.head = append(x.head[:0], head...)
+	if _, refused := parseHead(&x.req, x.head, s.limits()); refused != nil {
+		return refused
+	}
+	_, _ = c.in.Discard(len(head))
+	if f.expect && c.in.Buffered() == 0 {
+		if err := c.write(goOn, time.Now()); err != nil {
+			return errEnded
+		}
+	}
+	if err := c.hurry(); err != nil {
+		return err
+	}
+	var err error
+	if f.chunked {
+		if x.req.Body, err = s.collect(x, httputil.NewChunkedReader(c.in)); err == nil {
+			err = c.skipTrailer()
+		}
+	} else {
+		x.req.Body, err = s.collect(x, io.LimitReader(c.in, int64(f.length)))
+		// A body cut short must not pass for a whole one.
+		if err == nil && len(x.req.Body) != f.length {
+			err = errUnreadable
+		}
+	}
+	return err
+}
+
+var goOn = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
+// collect reads a body to its end. Its room grows with what arrives and not with what
+// is announced: otherwise a thousand clients that announce a long body and send nothing
+// would take a gigabyte.
+func (s *Server) collect(x *exchange, body io.Reader) ([]byte, error) {
 	buf := x.body[:0]
 	defer func() { x.body = buf }()
 	for {
@@ -31,27 +70,38 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, x *exchange) *refusal {
 			// One byte more than is allowed, to see that there is more.
 			room := min(max(firstBody, 2*cap(buf)), s.cfg.MaxBodyBytes+1)
 			if room > smallBody && !s.reserve(x, room) {
-				return errBusy
+				return nil, errBusy
 			}
 			buf = slices.Grow(buf, room-len(buf))[:len(buf):room]
 		}
-		n, err := stream.Read(buf[len(buf):cap(buf)])
+		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > s.cfg.MaxBodyBytes:
-			return errBody
+			return nil, errBody
 		case err == io.EOF:
-			// The stream ends in the same way when the body does and when the
-			// connection does; a body cut short must not pass for a whole one.
-			if n := ctx.Request.Header.ContentLength(); c.ended.Load() || n >= 0 && n != len(buf) {
-				return errUnreadable
-			}
-			x.req.Body = buf
-			return nil
-		case isTimeout(err):
-			return errTimeout
+			return buf, nil
 		case err != nil:
-			return errUnreadable
+			return nil, readError(err)
+		}
+	}
+}
+
+// skipTrailer reads over the trailer of a body in chunks, up to and with the empty line
+// that ends it.
+func (c *conn) skipTrailer() error {
+	for size := 0; ; {
+		line, err := c.in.ReadSlice('\n')
+		if size += len(line); size > c.in.Size() || errors.Is(err, bufio.ErrBufferFull) {
+			return errHeaderBytes
+		}
+		switch {
+		case err != nil:
+			return readError(err)
+		case !bytes.HasSuffix(line, lineEnd):
+			return errLineEnd
+		case len(line) == len(lineEnd):
+			return nil
 		}
 	}
 }

@@ -1,16 +1,14 @@
 package front
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -29,12 +27,43 @@ type conn struct {
 	raw      net.Conn
 	server   *Server
 	remote   netip.AddrPort
+	tls      *wire.TLS // nil for plain HTTP
+	in       *bufio.Reader
 
-	heard  atomic.Bool // the peer has sent something
 	busy   atomic.Bool // from a request's first byte to the end of its answer
-	linger atomic.Bool // the request was refused; see Close
-	ended  atomic.Bool // a Read has failed
-	once   sync.Once
+	begun  time.Time   // when the first request began: with the connection; zero after it
+	linger bool        // a request was refused; see close
+
+	readBy, writeBy time.Time // the deadlines that are set
+}
+
+func newConn(s *Server, raw net.Conn) *conn {
+	return &conn{Conn: raw, raw: raw, server: s, remote: addrPort(raw)}
+}
+
+// open makes the connection ready for its first request: over TLS, by a handshake.
+// It reports whether there can be one.
+func (c *conn) open() bool {
+	cfg := &c.server.cfg
+	c.begun = time.Now()
+	if c.readUntil(c.begun.Add(cfg.ReadTimeout)) != nil {
+		return false
+	}
+	if cfg.TLS != nil {
+		t := tls.Server(c.raw, cfg.TLS)
+		if c.writeUntil(c.readBy) != nil || t.Handshake() != nil {
+			return false
+		}
+		state := t.ConnectionState()
+		c.Conn = t
+		c.tls = &wire.TLS{
+			Version:     versionName(state.Version),
+			CipherSuite: tls.CipherSuiteName(state.CipherSuite),
+			ServerName:  state.ServerName,
+		}
+	}
+	c.in = bufio.NewReaderSize(c, cfg.MaxHeaderBytes)
+	return true
 }
 
 // Read implements [net.Conn].
@@ -44,10 +73,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.heard.Store(true)
 		c.busy.Store(true)
-	} else if err != nil {
-		c.ended.Store(true)
 	}
 	return n, err
 }
@@ -61,24 +87,55 @@ func (c *conn) endIdle() {
 	}
 }
 
-// Close implements [net.Conn]. After a refusal it first ends its own side and reads
-// on for a while: to close a connection with bytes unread resets it, and the client
-// would lose the answer that says why.
-func (c *conn) Close() error {
-	var err error
-	c.once.Do(func() {
-		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
-			if half.CloseWrite() == nil && c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-				c.endWrite()
-				buf := make([]byte, 4<<10)
-				_, _ = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{io.LimitReader(c.raw, lingerBytes)}, buf)
-			}
-			err = c.raw.Close()
-			return
+func (c *conn) readUntil(t time.Time) error {
+	c.readBy = t
+	return c.raw.SetReadDeadline(t)
+}
+
+func (c *conn) writeUntil(t time.Time) error {
+	c.writeBy = t
+	return c.raw.SetWriteDeadline(t)
+}
+
+// inTime reports whether a deadline that is set does for a wait of length d from now:
+// to set one costs more than many a request, so that one that ends up to a quarter
+// of d early is left as it is.
+func inTime(set, now time.Time, d time.Duration) bool {
+	left := set.Sub(now)
+	return left <= d && left >= d-d/4
+}
+
+// idle bounds the wait for the next request.
+func (c *conn) idle(now time.Time) error {
+	if d := c.server.cfg.IdleTimeout; !inTime(c.readBy, now, d) {
+		return c.readUntil(now.Add(d))
+	}
+	return nil
+}
+
+// write sends an answer.
+func (c *conn) write(answer []byte, now time.Time) error {
+	if d := c.server.cfg.WriteTimeout; !inTime(c.writeBy, now, d) {
+		if err := c.writeUntil(now.Add(d)); err != nil {
+			return err
 		}
-		err = c.Conn.Close()
-	})
+	}
+	_, err := c.Conn.Write(answer)
 	return err
+}
+
+// close ends the connection. After a refusal it first ends its own side and reads on
+// for a while: to close a connection with bytes unread resets it, and the client
+// would lose the answer that says why.
+func (c *conn) close() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger {
+		if half.CloseWrite() == nil && c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			c.endWrite()
+			buf := make([]byte, 4<<10)
+			_, _ = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{io.LimitReader(c.raw, lingerBytes)}, buf)
+		}
+	}
+	_ = c.raw.Close()
 }
 
 // endWrite ends the writing side of the transport below TLS, whose own CloseWrite
@@ -105,47 +162,6 @@ func (c *conn) peer() netip.Addr {
 		return ip
 	}
 	return prefix.Addr()
-}
-
-// tlsConn is a conn over TLS; fasthttp knows it by its methods.
-type tlsConn struct {
-	*conn
-	tls   *tls.Conn
-	facts *wire.TLS
-}
-
-// Handshake runs the TLS handshake.
-func (c *tlsConn) Handshake() error { return c.tls.Handshake() }
-
-// ConnectionState describes the TLS connection.
-func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
-
-// describe returns what a request says of its connection.
-func describe(nc net.Conn) (*conn, *wire.TLS) {
-	switch c := nc.(type) {
-	case *conn:
-		return c, nil
-	case *tlsConn:
-		if c.facts == nil {
-			state := c.tls.ConnectionState()
-			c.facts = &wire.TLS{
-				Version:     versionName(state.Version),
-				CipherSuite: tls.CipherSuiteName(state.CipherSuite),
-				ServerName:  state.ServerName,
-			}
-		}
-		return c.conn, c.facts
-	}
-	panic("front: a connection that Serve did not make")
-}
-
-// connState is told by fasthttp that an answer is written and the connection waits.
-func (s *Server) connState(nc net.Conn, state fasthttp.ConnState) {
-	if state != fasthttp.StateIdle {
-		return
-	}
-	c, _ := describe(nc)
-	c.busy.Store(false)
 }
 
 // addrPort returns the peer's address; the zero value for a transport without one.

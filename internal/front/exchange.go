@@ -3,11 +3,11 @@ package front
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"runtime/debug"
 	"strings"
-
-	"github.com/valyala/fasthttp"
+	"time"
 
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -19,7 +19,9 @@ const requestIDHeader = "x-amzn-RequestId"
 type exchange struct {
 	req      wire.Request
 	resp     wire.Response
+	head     []byte
 	body     []byte
+	answer   []byte
 	reserved int64 // of Config.MaxBodyMemory
 }
 
@@ -31,69 +33,45 @@ func (s *Server) putExchange(x *exchange) {
 	clear(answered)
 	x.req = wire.Request{Headers: requested[:0]}
 	x.resp = wire.Response{Headers: answered[:0]}
+	if cap(x.answer) > smallBody {
+		x.answer = nil
+	}
 	s.exchanges.Put(x)
 }
 
-// readHead fills in all of the request but the body from what fasthttp holds,
-// without copying it.
-func (x *exchange) readHead(ctx *fasthttp.RequestCtx, cfg *Config) *refusal {
-	h := &ctx.Request.Header
-	version := h.Protocol()
-	l := limits{headers: cfg.MaxHeaders, body: cfg.MaxBodyBytes, http10: string(version) == "HTTP/1.0"}
-	if !l.http10 && string(version) != "HTTP/1.1" {
-		return errVersion
-	}
-	target := h.RequestURI()
-	if len(target) == 0 || target[0] != '/' {
-		return errTarget
-	}
-	var refused *refusal
-	if x.req.Headers, refused = parseHeaders(x.req.Headers, h.RawHeaders(), l); refused != nil {
-		return refused
-	}
-	c, tls := describe(ctx.Conn())
-	x.req.Method = view(h.Method())
-	x.req.Target = view(target)
-	x.req.Remote = c.remote
-	x.req.TLS = tls
-	return nil
+func (s *Server) limits() limits {
+	return limits{headers: s.cfg.MaxHeaders, body: s.cfg.MaxBodyBytes}
 }
 
-// write hands the answer to fasthttp, which sends it after the handler.
-func (x *exchange) write(ctx *fasthttp.RequestCtx) {
-	out := &ctx.Response
-	out.SetStatusCode(x.resp.Status)
-	if x.resp.ContentType != "" {
-		out.Header.SetContentType(x.resp.ContentType)
+// exchange waits for a request and answers it. It reports whether there may be another.
+func (s *Server) exchange(c *conn) (again bool) {
+	head, err := c.nextHead()
+	if err != nil {
+		s.refuse(c, err)
+		return false
 	}
-	for _, h := range x.resp.Headers {
-		out.Header.Add(h.Name, h.Value)
-	}
-	out.SetBodyRaw(x.resp.Body)
-	if x.resp.Close {
-		ctx.SetConnectionClose()
-	}
-}
-
-// handle is called by fasthttp with a request whose head it could read.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	c, _ := describe(ctx.Conn())
-	c.busy.Store(true) // a pipelined request comes without a Read
 	x := s.exchanges.Get().(*exchange)
 	defer s.putExchange(x)
-	refused := x.readHead(ctx, &s.cfg)
-	if refused == nil {
-		refused = s.readBody(ctx, x)
-	}
+	f, refused := parseHead(&x.req, head, s.limits())
 	if refused != nil {
-		s.refuse(ctx, refused)
-		return
+		s.refuse(c, refused)
+		return false
 	}
+	if err := s.readBody(c, x, head, f); err != nil {
+		s.refuse(c, err)
+		return false
+	}
+	x.req.Remote, x.req.TLS = c.remote, c.tls
 	s.call(x)
-	x.write(ctx)
-	if s.stopping.Load() {
-		ctx.SetConnectionClose()
+	keep := f.keep() && !x.resp.Close && !s.stopping.Load()
+	now := time.Now()
+	x.answer = appendAnswer(x.answer[:0], &x.resp, s.date(now), x.req.Method == http.MethodHead, &f, keep)
+	if c.write(x.answer, now) != nil || !keep {
+		return false
 	}
+	c.begun = time.Time{}
+	c.busy.Store(c.in.Buffered() > 0)
+	return c.idle(now) == nil
 }
 
 // call runs the handler, and answers for it when it panics.
@@ -115,7 +93,7 @@ func (s *Server) call(x *exchange) {
 		} else {
 			s.cfg.Log.Error("the handler gave no status", "status", x.resp.Status, "requestId", id, "remote", x.req.Remote)
 		}
-		x.resp = wire.Response{Status: fasthttp.StatusInternalServerError, ContentType: plainText,
+		x.resp = wire.Response{Status: http.StatusInternalServerError, ContentType: plainText,
 			Headers: x.resp.Headers[:0], Body: []byte("Internal Server Error\n"), Close: true}
 		if id != "" {
 			x.resp.Headers = append(x.resp.Headers, wire.Header{Name: requestIDHeader, Value: id})
@@ -136,46 +114,16 @@ func panicText(p any) string {
 
 const plainText = "text/plain; charset=utf-8"
 
-// refuse answers instead of the handler, and ends the connection.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *refusal) {
-	c, _ := describe(ctx.Conn())
-	c.linger.Store(true)
-	s.cfg.Log.Debug("request refused", "status", r.status, "reason", r.reason, "remote", c.remote)
-	ctx.Response.SetStatusCode(r.status)
-	ctx.Response.Header.SetContentType(plainText)
-	ctx.Response.SetBodyString(r.reason + "\n")
-	ctx.SetConnectionClose()
-}
-
-// expect decides, before the body is read, whether a client that waits for "100
-// Continue" may send it.
-func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	x := s.exchanges.Get().(*exchange)
-	defer s.putExchange(x)
-	if refused := x.readHead(ctx, &s.cfg); refused != nil {
-		s.refuse(ctx, refused)
-		return refused.status
-	}
-	return fasthttp.StatusContinue
-}
-
-// unreadable is called by fasthttp with a request that it could not read.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	c, _ := describe(ctx.Conn())
-	if !c.heard.Load() {
-		// Nothing was ever sent: there is nothing to answer.
-		_ = c.Close()
+// refuse answers instead of the handler; the connection is to be closed then. Where
+// there is no request, there is nothing to answer.
+func (s *Server) refuse(c *conn, err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
 		return
 	}
-	var small *fasthttp.ErrSmallBuffer
-	switch {
-	case errors.As(err, &small):
-		s.refuse(ctx, errHeaderBytes)
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		s.refuse(ctx, errBody)
-	case isTimeout(err):
-		s.refuse(ctx, errTimeout)
-	default:
-		s.refuse(ctx, errUnreadable)
-	}
+	c.linger = true
+	s.cfg.Log.Debug("request refused", "status", r.status, "reason", r.reason, "remote", c.remote)
+	now := time.Now()
+	resp := wire.Response{Status: r.status, ContentType: plainText, Body: []byte(r.reason + "\n")}
+	_ = c.write(appendAnswer(nil, &resp, s.date(now), false, &framing{}, false), now)
 }

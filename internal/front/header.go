@@ -15,6 +15,9 @@ type refusal struct {
 	reason string
 }
 
+// Error implements error.
+func (r *refusal) Error() string { return r.reason }
+
 var (
 	errFold          = &refusal{http.StatusBadRequest, "a header is folded over several lines"}
 	errLineEnd       = &refusal{http.StatusBadRequest, "a header line does not end in CRLF"}
@@ -43,68 +46,102 @@ type limits struct {
 	http10        bool
 }
 
+// framing is what the headers say of the rest of a request, and of what follows it.
+type framing struct {
+	length  int  // of the body; 0 if chunked
+	chunked bool // the body comes in chunks
+	expect  bool // the client waits for "100 Continue"
+	http10  bool
+	closes  bool // the client asks for the connection to be closed
+	alive   bool // the client asks for it to be kept
+}
+
+// keep reports whether the connection may have further requests (RFC 9112, section 9.3).
+func (f *framing) keep() bool { return !f.closes && (!f.http10 || f.alive) }
+
 // parseHeaders appends the header lines of raw, which ends with an empty line, to
 // dst. The strings point into raw. It refuses whatever could be read in more than
 // one way (RFC 9112, sections 5 and 6; RFC 9110, section 5.5).
-func parseHeaders(dst []wire.Header, raw []byte, l limits) ([]wire.Header, *refusal) {
+func parseHeaders(dst []wire.Header, raw []byte, l limits) ([]wire.Header, framing, *refusal) {
+	f := framing{http10: l.http10}
 	var hosts, lengths, encodings int
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
-			return dst, errLineEnd
+			return dst, f, errLineEnd
 		}
 		line := raw[:end-1]
 		raw = raw[end+1:]
 		if len(line) == 0 {
 			if len(raw) > 0 {
-				return dst, errLineEnd
+				return dst, f, errLineEnd
 			}
 			break
 		}
 		h, refused := parseLine(line)
 		if refused != nil {
-			return dst, refused
+			return dst, f, refused
 		}
 		if len(dst) == l.headers {
-			return dst, errHeaders
+			return dst, f, errHeaders
 		}
 		dst = append(dst, h)
 		switch {
-		case !framing(h.Name):
+		case !ours(h.Name):
 		case strings.EqualFold(h.Name, "Host"):
 			if hosts++; hosts > 1 {
-				return dst, errHosts
+				return dst, f, errHosts
 			}
 			if h.Value == "" {
-				return dst, errNoHost
+				return dst, f, errNoHost
 			}
 		case strings.EqualFold(h.Name, "Content-Length"):
 			if lengths++; lengths > 1 {
-				return dst, errLengths
+				return dst, f, errLengths
 			}
-			if refused := checkLength(h.Value, l.body); refused != nil {
-				return dst, refused
+			if f.length, refused = parseLength(h.Value, l.body); refused != nil {
+				return dst, f, refused
 			}
 		case strings.EqualFold(h.Name, "Transfer-Encoding"):
 			if encodings++; encodings > 1 || l.http10 || !strings.EqualFold(h.Value, "chunked") {
-				return dst, errEncoding
+				return dst, f, errEncoding
 			}
+			f.chunked = true
+		case strings.EqualFold(h.Name, "Connection"):
+			f.connection(h.Value)
+		case strings.EqualFold(h.Name, "Expect"):
+			f.expect = !l.http10 && strings.EqualFold(h.Value, "100-continue")
 		}
 	}
 	switch {
 	case lengths > 0 && encodings > 0:
-		return dst, errLengthAndCode
+		return dst, f, errLengthAndCode
 	case hosts == 0:
-		return dst, errNoHost
+		return dst, f, errNoHost
 	}
-	return dst, nil
+	return dst, f, nil
 }
 
-// framing reports whether a header has the length of one that parseHeaders looks
-// into: most have not, and need no comparison.
-func framing(name string) bool {
-	n := len(name)
-	return n == len("Host") || n == len("Content-Length") || n == len("Transfer-Encoding")
+// ours reports whether a header has the length of one that parseHeaders looks into:
+// most have not, and need no comparison.
+func ours(name string) bool {
+	switch len(name) {
+	case len("Host"), len("Expect"), len("Connection"), len("Content-Length"), len("Transfer-Encoding"):
+		return true
+	}
+	return false
+}
+
+// connection takes in the options of a Connection header.
+func (f *framing) connection(value string) {
+	for option := range strings.SplitSeq(value, ",") {
+		switch option = strings.Trim(option, " \t"); {
+		case strings.EqualFold(option, "close"):
+			f.closes = true
+		case strings.EqualFold(option, "keep-alive"):
+			f.alive = true
+		}
+	}
 }
 
 func parseLine(line []byte) (wire.Header, *refusal) {
@@ -125,29 +162,29 @@ func parseLine(line []byte) (wire.Header, *refusal) {
 		}
 	}
 	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f {
+		if controls[c] {
 			return wire.Header{}, errValue
 		}
 	}
 	return wire.Header{Name: view(name), Value: view(value)}, nil
 }
 
-// checkLength takes digits only: no sign, no list, no space.
-func checkLength(value string, most int) *refusal {
+// parseLength takes digits only: no sign, no list, no space.
+func parseLength(value string, most int) (int, *refusal) {
 	if value == "" || len(value) > 18 {
-		return errLength
+		return 0, errLength
 	}
 	n := 0
 	for i := range len(value) {
 		if value[i] < '0' || value[i] > '9' {
-			return errLength
+			return 0, errLength
 		}
 		n = n*10 + int(value[i]-'0')
 	}
 	if n > most {
-		return errBody
+		return 0, errBody
 	}
-	return nil
+	return n, nil
 }
 
 // tokens are the bytes that may stand in a header's name (RFC 9110, section
@@ -156,6 +193,16 @@ var tokens = func() (table [256]bool) {
 	for _, c := range []byte("-_.!#$%&'*+^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		table[c] = true
 	}
+	return table
+}()
+
+// controls are the bytes that may not stand in a header's value (RFC 9110, section
+// 5.5).
+var controls = func() (table [256]bool) {
+	for c := range ' ' {
+		table[c] = c != '\t'
+	}
+	table[0x7f] = true
 	return table
 }()
 

@@ -22,7 +22,7 @@ func FuzzParseHeaders(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		headers, refused := parseHeaders(nil, raw, limits{headers: 10, body: 100})
+		headers, said, refused := parseHeaders(nil, raw, limits{headers: 10, body: 100})
 		if refused != nil {
 			if refused.status < 400 || refused.status > 499 || refused.reason == "" {
 				t.Fatalf("refused with %+v", refused)
@@ -52,19 +52,11 @@ func FuzzParseHeaders(f *testing.F) {
 		if err != nil {
 			return // stricter about a Host or a trailer, say
 		}
-		length, chunked := int64(0), false
-		for _, h := range headers {
-			switch {
-			case strings.EqualFold(h.Name, "Content-Length"):
-				for _, c := range h.Value {
-					length = length*10 + int64(c-'0')
-				}
-			case strings.EqualFold(h.Name, "Transfer-Encoding"):
-				chunked = true
-			}
+		if said.chunked != (len(req.TransferEncoding) > 0) || !said.chunked && int64(said.length) != req.ContentLength {
+			t.Fatalf("net/http reads %d bytes, %v; we read %+v", req.ContentLength, req.TransferEncoding, said)
 		}
-		if chunked != (len(req.TransferEncoding) > 0) || !chunked && length != req.ContentLength {
-			t.Fatalf("net/http reads %d bytes, %v; we read %d, chunked %v", req.ContentLength, req.TransferEncoding, length, chunked)
+		if said.keep() == req.Close {
+			t.Fatalf("net/http would close: %v; we read %+v", req.Close, said)
 		}
 	})
 }

@@ -1,6 +1,7 @@
-// Package front is the HTTP server for the AWS wire: HTTP/1.1 on fasthttp, with or
-// without TLS, which hands each request to one handler in the bytes that it came
-// in.
+// Package front is the HTTP server for the AWS wire: HTTP/1.1 (RFC 9112), with or
+// without TLS, which hands each request to one handler in the bytes that it came in. It
+// reads a request once and copies none of it that has arrived in one piece; that, and
+// that nobody else's reading of a request stands before ours, is why it is no library.
 //
 // # The threat
 //
@@ -23,11 +24,10 @@
 // # What it leaves
 //
 // It does not authenticate, route or render the errors of any protocol. Trailers
-// of chunked bodies are read and dropped. A request line that ends in a bare LF,
-// and empty lines before it, are accepted (RFC 9112, section 2.2), and a target
-// that holds "://" is not, even in its query: the parser below does not show the
-// former and does not take the latter. A client that goes away is only noticed
-// when the answer is written.
+// of chunked bodies are read and dropped. An empty line before a request is accepted
+// (RFC 9112, section 2.2). A client that goes away is only noticed when the answer is
+// written. Deadlines that are far away are left alone: one may end a wait up to a
+// quarter of its timeout early.
 package front
 
 import (
@@ -41,8 +41,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -144,9 +142,9 @@ func (c Config) withDefaults() (Config, error) {
 // Server serves the AWS wire. Make one with [New].
 type Server struct {
 	cfg       Config
-	http      *fasthttp.Server
 	exchanges sync.Pool    // of *exchange
 	bodies    atomic.Int64 // bytes reserved of MaxBodyMemory
+	dated     atomic.Pointer[dated]
 
 	ctx      context.Context // handed to handlers
 	cancel   context.CancelFunc
@@ -175,31 +173,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.exchanges.New = func() any { return new(exchange) }
-	s.http = &fasthttp.Server{
-		Handler:                       s.handle,
-		ExpectHandler:                 s.expect,
-		ErrorHandler:                  s.unreadable,
-		ConnState:                     s.connState,
-		Concurrency:                   cfg.MaxConns + 1, // never reached: Serve counts
-		ReadBufferSize:                cfg.MaxHeaderBytes,
-		ReadTimeout:                   cfg.ReadTimeout,
-		WriteTimeout:                  cfg.WriteTimeout,
-		IdleTimeout:                   cfg.IdleTimeout,
-		StreamRequestBody:             true, // readBody reads it, within bounds
-		DisableHeaderNamesNormalizing: true,
-		DisablePreParseMultipartForm:  true, // it would write to temporary files
-		NoDefaultServerHeader:         true,
-		NoDefaultContentType:          true,
-		SecureErrorLogMessage:         true,
-		Logger:                        silent{},
-	}
 	return s, nil
 }
-
-// silent takes what fasthttp would log: its messages quote requests.
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}
 
 // Serve accepts connections on ln until [Server.Shutdown], and then returns nil. It
 // closes ln. It may be called for several listeners at once.
@@ -249,7 +224,7 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // admit serves a connection if there is room for it, and closes it otherwise.
 func (s *Server) admit(raw net.Conn) {
-	c := &conn{Conn: raw, raw: raw, server: s, remote: addrPort(raw)}
+	c := newConn(s, raw)
 	peer := c.peer()
 	s.mu.Lock()
 	room := len(s.conns) < s.cfg.MaxConns
@@ -305,21 +280,18 @@ func (s *Server) closeDrainedLocked() {
 
 func (s *Server) serveConn(c *conn) {
 	defer s.release(c)
-	defer c.raw.Close()
+	defer c.close()
 	defer func() {
-		// The handler's panics do not come this far: this one is the parser's.
+		// The handler's panics do not come this far: this one is the front's own.
 		if p := recover(); p != nil {
 			s.cfg.Log.Error("panic while reading a request", "panic", panicText(p), "remote", c.remote, "stack", string(debug.Stack()))
 		}
 	}()
-	var served net.Conn = c
-	if s.cfg.TLS != nil {
-		t := tls.Server(c.raw, s.cfg.TLS)
-		c.Conn = t
-		served = &tlsConn{conn: c, tls: t}
+	if !c.open() {
+		return
 	}
-	// What it returns has been answered or is the peer's own doing.
-	_ = s.http.ServeConn(served)
+	for s.exchange(c) {
+	}
 }
 
 // Shutdown stops accepting, ends idle connections, and waits for the requests that
