@@ -60,45 +60,52 @@ func (c *Call) Could(ctx context.Context, access Access) (bool, error) {
 // caller may do, such as GetCallerIdentity, which even a Deny does not touch.
 func (c *Call) NeedsNoPermission() { c.authorized = true }
 
+// question is what a decision is made of.
+type question struct {
+	request  policy.Request
+	policies policy.Policies
+	context  callContext
+}
+
 func (c *Call) decide(ctx context.Context, access *Access) (policy.Decision, error) {
-	var r policy.Request
-	var set policy.Policies
-	if err := c.question(ctx, access, &r, &set); err != nil {
+	q := &c.question
+	defer func() { *q = question{} }()
+	if err := c.ask(ctx, access, q); err != nil {
 		return policy.Decision{}, err
 	}
-	return policy.Evaluate(&r, &set), nil
+	return policy.Evaluate(&q.request, &q.policies), nil
 }
 
 // Question returns what Authorize would decide, and upon which policies; it decides
 // and authorises nothing.
 func (c *Call) Question(ctx context.Context, access Access) (*policy.Request, *policy.Policies, error) {
-	var r policy.Request
-	var set policy.Policies
-	err := c.question(ctx, &access, &r, &set)
-	return &r, &set, err
+	q := new(question)
+	err := c.ask(ctx, &access, q)
+	return &q.request, &q.policies, err
 }
 
-func (c *Call) question(ctx context.Context, access *Access, r *policy.Request, set *policy.Policies) error {
+func (c *Call) ask(ctx context.Context, access *Access, q *question) error {
 	if access.Action == "" {
 		access.Action = c.Action
 	}
 	if access.ResourceAccount == "" {
 		access.ResourceAccount = c.Principal.Account
 	}
-	*set = policy.Policies{Resource: access.Policy, Grants: access.Grants}
-	if err := c.pipe.Policies(ctx, &c.Principal, set); err != nil {
+	q.policies = policy.Policies{Resource: access.Policy, Grants: access.Grants}
+	if err := c.pipe.Policies(ctx, &c.Principal, &q.policies); err != nil {
 		return fmt.Errorf("authz: gathering the policies of %s: %w", c.Principal.ARN, err)
 	}
 	judged := access.ResourceAccount
 	if access.GrantsSuffice {
 		judged = c.Principal.Account
 	}
-	*r = policy.Request{
+	q.context = callContext{c, access.ResourceAccount, access.Context}
+	q.request = policy.Request{
 		Principal:       c.Principal.Principal,
 		Action:          access.Action,
 		Resource:        access.Resource,
 		ResourceAccount: judged,
-		Context:         callContext{c, access.ResourceAccount, access.Context},
+		Context:         &q.context,
 	}
 	return nil
 }

@@ -232,12 +232,12 @@ func TestGlobalConditionKeys(t *testing.T) {
 	}
 	known := policy.MapContext{"kms:known": {"from the service"}, "aws:resourcetag/a": {"from the service"}, "aws:principalarn": {"forged"}}
 	for _, test := range tests {
-		got, ok := callContext{test.call, other, known}.Values(test.key)
+		got, ok := (&callContext{test.call, other, known}).Values(test.key)
 		if ok != (test.want != nil) || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, %v; want %q", test.key, got, ok, test.want)
 		}
 	}
-	if _, ok := (callContext{direct, other, nil}).Values("kms:known"); ok {
+	if _, ok := (&callContext{direct, other, nil}).Values("kms:known"); ok {
 		t.Error("a key without a service")
 	}
 	if derived.Via[0] != via[0] || via[0] != "a.us-east-1.amazonaws.com" {

@@ -54,6 +54,8 @@ type Call struct {
 	// refused says that a permission was refused, or would have been.
 	refused  bool
 	recorded bool
+
+	question question // that is being decided
 }
 
 // Principal is whoever signed a call, or is known by a token that it brings.

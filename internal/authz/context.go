@@ -19,7 +19,7 @@ type callContext struct {
 	service         policy.Context
 }
 
-func (x callContext) Values(key string) ([]string, bool) {
+func (x *callContext) Values(key string) ([]string, bool) {
 	name, global := strings.CutPrefix(key, "aws:")
 	if !global {
 		return x.fromService(key)
@@ -116,7 +116,7 @@ func (x callContext) Values(key string) ([]string, bool) {
 	return x.fromService(key)
 }
 
-func (x callContext) fromService(key string) ([]string, bool) {
+func (x *callContext) fromService(key string) ([]string, bool) {
 	if x.service != nil {
 		if values, ok := x.service.Values(key); ok {
 			return values, true
@@ -164,7 +164,7 @@ var principalKeys = []string{
 // PrincipalContext returns what a principal answers to the condition keys that are
 // about it alone, for simulations.
 func PrincipalContext(p *Principal) policy.MapContext {
-	x := callContext{call: &Call{Principal: *p}}
+	x := &callContext{call: &Call{Principal: *p}}
 	answers := policy.MapContext{}
 	for _, key := range principalKeys {
 		if values, ok := x.Values(key); ok {

@@ -30,16 +30,16 @@ func TestSessionKeys(t *testing.T) {
 		{longTerm, "aws:multifactorauthpresent", "[] false"},
 		{longTerm, "aws:sourceidentity", "[] false"},
 	} {
-		values, ok := callContext{call: c.call}.Values(c.key)
+		values, ok := (&callContext{call: c.call}).Values(c.key)
 		if got := fmt.Sprint(values, ok); got != c.want {
 			t.Errorf("%s is %s; want %s", c.key, got, c.want)
 		}
 	}
 	// An empty tag is one value, a missing one is none: policies tell them apart.
-	if values, _ := (callContext{call: session}).Values("aws:principaltag/empty"); len(values) != 1 {
+	if values, _ := (&callContext{call: session}).Values("aws:principaltag/empty"); len(values) != 1 {
 		t.Errorf("the empty tag has %d values", len(values))
 	}
-	if values, _ := (callContext{call: session}).Values("aws:principaltag/desk"); values != nil {
+	if values, _ := (&callContext{call: session}).Values("aws:principaltag/desk"); values != nil {
 		t.Errorf("a missing tag has the values %q", values)
 	}
 }

@@ -21,6 +21,7 @@ type exchange struct {
 	resp     wire.Response
 	head     []byte
 	body     []byte
+	room     []byte // for the body of most answers
 	answer   []byte
 	reserved int64 // of Config.MaxBodyMemory
 }
@@ -33,11 +34,17 @@ func (s *Server) putExchange(x *exchange) {
 	clear(answered)
 	x.req = wire.Request{Headers: requested[:0]}
 	x.resp = wire.Response{Headers: answered[:0]}
+	// What was answered may be secret.
+	clear(x.room[:cap(x.room)])
+	clear(x.answer)
 	if cap(x.answer) > smallBody {
 		x.answer = nil
 	}
 	s.exchanges.Put(x)
 }
+
+// usualBody is a little more than the body of most answers, in bytes.
+const usualBody = 1 << 10
 
 func (s *Server) limits() limits {
 	return limits{headers: s.cfg.MaxHeaders, body: s.cfg.MaxBodyBytes}
@@ -62,6 +69,7 @@ func (s *Server) exchange(c *conn) (again bool) {
 		return false
 	}
 	x.req.Remote, x.req.TLS = c.remote, c.tls
+	x.resp.Room = x.room
 	s.call(x)
 	keep := f.keep() && !x.resp.Close && !s.stopping.Load()
 	now := time.Now()

@@ -172,7 +172,7 @@ func New(cfg Config) (*Server, error) {
 		drained:   make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.exchanges.New = func() any { return new(exchange) }
+	s.exchanges.New = func() any { return &exchange{room: make([]byte, 0, usualBody)} }
 	return s, nil
 }
 

@@ -15,7 +15,8 @@ import (
 
 // Authenticator finds out who signed a request. It is called with a signature
 // that has been parsed and whose scope names one of our services and regions.
-// Errors are *sigv4.Error or *awserr.Error when the request is at fault.
+// Errors are *sigv4.Error or *awserr.Error when the request is at fault. The principal
+// outlives the request and has none of its strings.
 type Authenticator interface {
 	Authenticate(ctx context.Context, req *wire.Request, s *sigv4.Signature) (authz.Principal, error)
 }
@@ -24,7 +25,8 @@ type Authenticator interface {
 type Credentials interface {
 	// SigningKey returns the key that requests of that scope are signed with and
 	// whose requests they are; ErrUnknownKey if there is no such access key or it
-	// is not active. sessionToken is empty for long-term keys.
+	// is not active. sessionToken is empty for long-term keys. What is handed in are
+	// strings of the request, which end with it.
 	SigningKey(ctx context.Context, accessKeyID, sessionToken string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error)
 }
 
@@ -63,16 +65,16 @@ const globalRegion = "us-east-1"
 var globalServices = []string{"iam", "sts"}
 
 func (g *Gateway) authenticate(ctx context.Context, req *wire.Request, r *routed) (authz.Principal, error) {
-	if r.signature == nil {
+	if !r.signed {
 		return authz.Principal{}, nil // anonymous, until the handler knows better
 	}
-	scope := r.signature.Scope
+	scope := r.scheme.Scope
 	known := slices.Contains(g.Regions, scope.Region) ||
 		scope.Region == globalRegion && slices.Contains(globalServices, scope.Service)
 	if !known {
 		return authz.Principal{}, awserr.New("InvalidSignatureException", "Credential should be scoped to a valid region.")
 	}
-	return g.Authenticator.Authenticate(ctx, req, r.signature)
+	return g.Authenticator.Authenticate(ctx, req, &r.scheme)
 }
 
 // refuse answers a request of which it is not known, or not proved, who sent it.

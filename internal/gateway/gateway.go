@@ -88,37 +88,37 @@ func (g *Gateway) Serve(ctx context.Context, req *wire.Request, resp *wire.Respo
 		return
 	}
 	arrived := metrics.Start()
-	ids, err := newIDs(g.Rand)
-	if err != nil {
+	x := &exchange{}
+	r := &x.routed
+	if err := x.ids.draw(g.Rand); err != nil {
 		g.Log.Error("no randomness for a request id", "error", err)
 		resp.Status = http.StatusInternalServerError
 		return
 	}
-	id := ids.request
+	id := x.takeTexts(req)
 	resp.Headers = append(resp.Headers, wire.Header{Name: "x-amzn-RequestId", Value: id})
 
-	r, err := g.routes.route(req)
-	if err != nil {
-		g.refuse(resp, &r, id, err)
+	if err := g.routes.route(req, r); err != nil {
+		g.refuse(resp, r, id, err)
 		return
 	}
-	identity, err := g.authenticate(ctx, req, &r)
+	identity, err := g.authenticate(ctx, req, r)
 	if err != nil {
-		g.refuse(resp, &r, id, err)
+		g.refuse(resp, r, id, err)
 		return
 	}
 	row := r.service.Lookup(r.operation)
 	if row == nil {
-		g.refuse(resp, &r, id, errUnknownOperation)
+		g.refuse(resp, r, id, errUnknownOperation)
 		return
 	}
-	call := g.newCall(req, &r, row, identity, id)
-	out, err := g.serve(ctx, call, ids.event, r.service, row, func() (any, error) { return g.decode(row, r.body) })
+	call := x.newCall(g, req, row, identity, id)
+	out, err := g.serve(ctx, x, call, r.service, row, func() (any, error) { return g.decode(row, r.body) })
 	if err != nil {
-		g.render(resp, &r, id, err)
+		g.render(resp, r, id, err)
 	} else {
 		resp.Status = http.StatusOK
-		resp.ContentType, resp.Body = g.encode(r.service, row, id, out)
+		resp.ContentType, resp.Body = g.encode(resp.Room, r.service, row, id, out)
 	}
 	g.meters[row].Ended(arrived, outcomeOf(err))
 }
@@ -131,31 +131,48 @@ func (g *Gateway) decode(row *operation.Row, body []byte) (any, error) {
 	return row.Decode(body)
 }
 
-// usualAnswer is a little more than what most answers need, in bytes.
-const usualAnswer = 512
-
-func (g *Gateway) encode(s *operation.Service, row *operation.Row, requestID string, out any) (contentType string, body []byte) {
-	body = row.Encode(make([]byte, 0, usualAnswer), out)
+func (g *Gateway) encode(room []byte, s *operation.Service, row *operation.Row, requestID string, out any) (contentType string, body []byte) {
+	body = row.Encode(room, out)
 	if s.Protocol == wire.AWSQuery {
 		body = wire.AppendQueryAnswer(nil, row.Name, s.XMLNamespace, requestID, body)
 	}
 	return s.Protocol.ContentType(), body
 }
 
-// ids are those of one call: random UUIDs (RFC 9562 §5.4).
-type ids struct {
-	request string
-	event   [16]byte
+// exchange is all that belongs to one request, which is allocated at once.
+type exchange struct {
+	ids    ids
+	routed routed
+	call   authz.Call
+	pipe   pipe
+	agent  string
+
+	resources [2]authz.Resource // room for those of most calls
 }
 
-// newIDs draws both at once, as each draw has a cost of its own.
-func newIDs(rand io.Reader) (ids, error) {
-	var b [32]byte
-	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return ids{}, err
-	}
-	return ids{request: journal.NewUUID([16]byte(b[:16])).String(), event: [16]byte(b[16:])}, nil
+// takeTexts returns the request id, and keeps the user agent: the strings of a request
+// end with it, and the call's record may outlive it. Both share their memory.
+func (x *exchange) takeTexts(req *wire.Request) (requestID string) {
+	const size = 36
+	agent, _ := req.Header("User-Agent")
+	var room [256]byte
+	text := string(append(x.ids.request().Append(room[:0]), agent...))
+	x.agent = text[size:]
+	return text[:size]
 }
+
+// ids are those of one call, the request's and the event's: random UUIDs (RFC 9562 §5.4).
+type ids [32]byte
+
+// draw draws both at once, as each draw has a cost of its own.
+func (i *ids) draw(rand io.Reader) error {
+	_, err := io.ReadFull(rand, i[:])
+	return err
+}
+
+func (i *ids) request() journal.UUID { return journal.NewUUID([16]byte(i[:16])) }
+
+func (i *ids) event() [16]byte { return [16]byte(i[16:]) }
 
 // serveLocal answers what is no AWS call: health, and what Config.Local does.
 func (g *Gateway) serveLocal(ctx context.Context, req *wire.Request, resp *wire.Response) bool {

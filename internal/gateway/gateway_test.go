@@ -554,8 +554,9 @@ func FuzzRoute(f *testing.F) {
 				req.Headers = append(req.Headers, x)
 			}
 		}
-		if r, err := routes.route(req); err == nil && (r.service == nil || r.signature == nil) {
-			t.Errorf("routed to %v with the signature %v", r.service, r.signature)
+		var r routed
+		if err := routes.route(req, &r); err == nil && (r.service == nil || r.signature() == nil) {
+			t.Errorf("routed to %v with the signature %v", r.service, r.signature())
 		}
 	})
 }

@@ -21,11 +21,15 @@ func newMeters(calls *metrics.Calls, services []*operation.Service) map[*operati
 
 // outcomeOf is what a call is counted as.
 func outcomeOf(err error) metrics.Outcome {
-	var refusal *awserr.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return metrics.Succeeded
-	case !errors.As(err, &refusal):
+	}
+	return failureOf(err)
+}
+
+func failureOf(err error) metrics.Outcome {
+	var refusal *awserr.Error
+	if !errors.As(err, &refusal) {
 		if unavailable(err) {
 			return metrics.Unavailable
 		}

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/strongroom/strongroom/internal/authz"
@@ -18,15 +20,15 @@ import (
 	"github.com/strongroom/strongroom/internal/wire"
 )
 
-func (g *Gateway) newCall(req *wire.Request, r *routed, row *operation.Row, who authz.Principal, id string) *authz.Call {
+// newCall makes the call of a request, of whose strings it keeps none.
+func (x *exchange) newCall(g *Gateway, req *wire.Request, row *operation.Row, who authz.Principal, requestID string) *authz.Call {
 	region := g.Regions[0]
-	if r.signature != nil {
-		region = r.signature.Scope.Region
+	if s := x.routed.signature(); s != nil {
+		region = g.region(s.Scope.Region)
 	}
-	agent, _ := req.Header("User-Agent")
-	call := &authz.Call{
-		RequestID: id,
-		Service:   r.service.Name,
+	x.call = authz.Call{
+		RequestID: requestID,
+		Service:   x.routed.service.Name,
 		Operation: row.Name,
 		Action:    row.Action,
 		Principal: who,
@@ -34,13 +36,19 @@ func (g *Gateway) newCall(req *wire.Request, r *routed, row *operation.Row, who 
 		Region:    region,
 		Time:      g.Clock.Now(),
 		SourceIP:  req.Remote.Addr().Unmap(),
-		UserAgent: strings.Clone(agent),
+		UserAgent: x.agent,
 		TLS:       req.TLS,
+		Audit:     authz.Audit{Resources: x.resources[:0]},
 	}
-	// The principal may carry strings of the request's own, which end with it.
-	call.Principal.AccessKeyID = strings.Clone(who.AccessKeyID)
-	call.Region = strings.Clone(region)
-	return call
+	return &x.call
+}
+
+// region returns the same name, which is known to be right, as a string that lasts.
+func (g *Gateway) region(name string) string {
+	if i := slices.Index(g.Regions, name); i >= 0 {
+		return g.Regions[i]
+	}
+	return strings.Clone(name)
 }
 
 // pipe is what one call borrows from the gateway.
@@ -54,18 +62,23 @@ type pipe struct {
 }
 
 func (p *pipe) Record(call *authz.Call, out any) []byte {
-	return p.gateway.record(make([]byte, 0, usualRecord), p, call, out, nil)
+	d := drafts.Get().(*draft)
+	defer d.release()
+	return bytes.Clone(p.gateway.record(d, p, call, out, nil))
 }
 
 func (p *pipe) RecordFor(call *authz.Call, out any, account string) []byte {
-	return p.gateway.recordFor(account, p, call, out, nil)
+	d := drafts.Get().(*draft)
+	defer d.release()
+	return p.gateway.recordFor(d, account, p, call, out, nil)
 }
 
 // serve takes an authenticated call through the pipeline: input decodes and
 // validates, the handler authorises and acts, and the record is durable before
 // serve returns.
-func (g *Gateway) serve(ctx context.Context, call *authz.Call, eventID [16]byte, s *operation.Service, row *operation.Row, input func() (any, error)) (any, error) {
-	p := &pipe{Directory: g.Directory, gateway: g, service: s, row: row, eventID: eventID}
+func (g *Gateway) serve(ctx context.Context, x *exchange, call *authz.Call, s *operation.Service, row *operation.Row, input func() (any, error)) (any, error) {
+	p := &x.pipe
+	*p = pipe{Directory: g.Directory, gateway: g, service: s, row: row, eventID: x.ids.event()}
 	call.Attach(p)
 	out, err := g.act(ctx, call, p, input)
 	if call.Recorded() {
@@ -90,10 +103,9 @@ func (g *Gateway) serve(ctx context.Context, call *authz.Call, eventID [16]byte,
 		return nil, err
 	}
 	refusal := asRefusal(err)
-	buffer := recordBuffers.Get().(*[]byte)
-	*buffer = g.record((*buffer)[:0], p, call, out, refusal)
-	recordErr := g.Store.Append(ctx, *buffer, g.shared(p, call, out, refusal)...)
-	recordBuffers.Put(buffer)
+	d := drafts.Get().(*draft)
+	recordErr := g.Store.Append(ctx, g.record(d, p, call, out, refusal), g.shared(d, p, call, out, refusal)...)
+	d.release()
 	if recordErr != nil {
 		return nil, unrecorded(recordErr, err)
 	}
@@ -172,12 +184,12 @@ func (g *Gateway) invoke(ctx context.Context, service, name string, in any, newC
 	if row == nil {
 		return nil, fmt.Errorf("gateway: %s has no operation %q", service, name)
 	}
-	ids, err := newIDs(g.Rand)
-	if err != nil {
+	x := &exchange{}
+	if err := x.ids.draw(g.Rand); err != nil {
 		return nil, fmt.Errorf("gateway: no randomness for a request id: %w", err)
 	}
 	begun := metrics.Start()
-	out, err := g.serve(ctx, newCall(s.Name, row.Name, row.Action, ids.request), ids.event, s, row, func() (any, error) {
+	out, err := g.serve(ctx, x, newCall(s.Name, row.Name, row.Action, x.ids.request().String()), s, row, func() (any, error) {
 		if v, ok := in.(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {
 				return nil, err

@@ -17,27 +17,44 @@ const usualRecord = 2048
 // usualParameters is a little more than what most requests' parameters need.
 const usualParameters = 384
 
-// recordBuffers hold records until the store has copied them.
-var recordBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, usualRecord)
-	return &b
+// draft is room for a call's record and for what it is made of, used again and again.
+type draft struct {
+	record     journal.Record
+	line       []byte
+	parameters []byte
+	resources  []journal.Resource
+}
+
+var drafts = sync.Pool{New: func() any {
+	return &draft{line: make([]byte, 0, usualRecord), parameters: make([]byte, 0, usualParameters)}
 }}
 
-// record appends to dst the audit record of a call, for the trail of its caller's
-// account: of one that succeeds with out, or of one that is refused.
-func (g *Gateway) record(dst []byte, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
-	r := g.describe(p, call, out, refusal)
+// release gives d back; what was made of it is not valid any more.
+func (d *draft) release() {
+	clear(d.resources)
+	d.record = journal.Record{}
+	if cap(d.line) <= 4*usualRecord && cap(d.parameters) <= 4*usualRecord {
+		drafts.Put(d)
+	}
+}
+
+// record returns the audit record of a call, for the trail of its caller's account: of
+// one that succeeds with out, or of one that is refused. It is valid until d is
+// released.
+func (g *Gateway) record(d *draft, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+	r := g.describe(d, p, call, out, refusal)
 	if len(call.Owners()) > 0 {
 		r.SharedEventID = sharedID(p).String()
 	}
-	return r.AppendJSON(dst)
+	d.line = r.AppendJSON(d.line[:0])
+	return d.line
 }
 
 // shared returns the records of a call in the trails of other accounts.
-func (g *Gateway) shared(p *pipe, call *authz.Call, out any, refusal *awserr.Error) [][]byte {
+func (g *Gateway) shared(d *draft, p *pipe, call *authz.Call, out any, refusal *awserr.Error) [][]byte {
 	var records [][]byte
 	for _, account := range call.Owners() {
-		records = append(records, g.recordFor(account, p, call, out, refusal))
+		records = append(records, g.recordFor(d, account, p, call, out, refusal))
 	}
 	return records
 }
@@ -45,8 +62,8 @@ func (g *Gateway) shared(p *pipe, call *authz.Call, out any, refusal *awserr.Err
 // recordFor is the record of a call in the trail of an account whose resources it
 // is about. Of the caller it says no more than its account and principal id, as
 // CloudTrail does.
-func (g *Gateway) recordFor(account string, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
-	r := g.describe(p, call, out, refusal)
+func (g *Gateway) recordFor(d *draft, account string, p *pipe, call *authz.Call, out any, refusal *awserr.Error) []byte {
+	r := g.describe(d, p, call, out, refusal)
 	who := r.UserIdentity
 	r.UserIdentity = journal.UserIdentity{Type: "AWSAccount", PrincipalID: who.PrincipalID, AccountID: who.AccountID, InvokedBy: who.InvokedBy}
 	r.RecipientAccountID = account
@@ -65,9 +82,10 @@ func derivedID(p *pipe, label string) journal.UUID {
 }
 
 // describe is what the records of a call have in common; its ids are those for the
-// caller's account.
-func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.Error) journal.Record {
-	r := journal.Record{
+// caller's account. It is d's.
+func (g *Gateway) describe(d *draft, p *pipe, call *authz.Call, out any, refusal *awserr.Error) *journal.Record {
+	r := &d.record
+	*r = journal.Record{
 		UserIdentity:       call.Identity(),
 		EventTime:          call.Time,
 		EventSource:        p.service.EventSource,
@@ -80,14 +98,13 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		EventType:          journal.AwsApiCall,
 		RecipientAccountID: call.Home(),
 	}
-	if call.SourceIP.IsValid() {
-		r.SourceIPAddress = call.SourceIP.String()
-	}
-	if call.Principal.Type == policy.Service {
-		r.SourceIPAddress = call.Principal.Service
-	}
-	if n := len(call.Via); n > 0 {
+	switch n := len(call.Via); {
+	case n > 0:
 		r.SourceIPAddress, r.UserAgent = call.Via[n-1], call.Via[n-1]
+	case call.Principal.Type == policy.Service:
+		r.SourceIPAddress = call.Principal.Service
+	default:
+		r.SourceIP = call.SourceIP
 	}
 	if call.TLS != nil {
 		r.TLSDetails = &journal.TLSDetails{
@@ -97,7 +114,8 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		}
 	}
 	if p.in != nil {
-		r.RequestParameters = p.row.AuditRequest(make([]byte, 0, usualParameters), p.in)
+		d.parameters = p.row.AuditRequest(d.parameters[:0], p.in)
+		r.RequestParameters = d.parameters
 	}
 	if refusal != nil {
 		r.ErrorCode, r.ErrorMessage = wire.ErrorCode(p.service.Protocol, refusal), refusal.Message
@@ -105,11 +123,13 @@ func (g *Gateway) describe(p *pipe, call *authz.Call, out any, refusal *awserr.E
 		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
 	}
+	d.resources = d.resources[:0]
 	for _, resource := range call.Audit.Resources {
 		if call.Shows(resource.Account) {
-			r.Resources = append(r.Resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
+			d.resources = append(d.resources, journal.Resource{AccountID: resource.Account, Type: resource.Type, ARN: resource.ARN})
 		}
 	}
+	r.Resources = d.resources
 	return r
 }
 

@@ -20,8 +20,17 @@ type routed struct {
 	operation string
 	// body is what the operation's decoder takes.
 	body []byte
-	// signature is nil for an unsigned request to an operation that takes them.
-	signature *sigv4.Signature
+	// signed is false for an unsigned request to an operation that takes them.
+	signed bool
+	scheme sigv4.Signature
+}
+
+// signature returns nil for an unsigned request.
+func (r *routed) signature() *sigv4.Signature {
+	if !r.signed {
+		return nil
+	}
+	return &r.scheme
 }
 
 type router struct {
@@ -58,8 +67,8 @@ var (
 // credential scope, else by the prefix of X-Amz-Target, else by Action and
 // Version (access.md §1). A request whose signature names one service and whose
 // target another is refused.
-func (rt *router) route(req *wire.Request) (routed, error) {
-	r := routed{protocol: wire.AWSJSON11}
+func (rt *router) route(req *wire.Request, r *routed) error {
+	r.protocol = wire.AWSJSON11
 	target, targets := req.Header("X-Amz-Target")
 	prefix, name := "", target
 	if i := strings.LastIndexByte(target, '.'); i >= 0 {
@@ -78,40 +87,41 @@ func (rt *router) route(req *wire.Request) (routed, error) {
 		r.to(addressed)
 	}
 
-	signature, err := sigv4.Parse(req)
+	signature := &r.scheme
+	err := signature.Parse(req)
 	if err != nil && !(errors.Is(err, sigv4.ErrMissing) && takesUnsigned(addressed, name)) {
-		return r, err
+		return err
 	}
 	// The services' only path. Signatures are made over the normalised path, so
 	// "//" would verify as well.
 	if path, _, _ := strings.Cut(req.Target, "?"); path != "/" {
-		return r, errUnknownPath
+		return errUnknownPath
 	}
-	r.signature = signature
-	if signature == nil {
+	if err != nil {
 		return r.unsigned(req, name)
 	}
+	r.signed = true
 	if s := rt.bySigningName[signature.Scope.Service]; s != nil && addressed == nil {
 		r.to(s)
 	}
 	switch {
 	case r.service == nil:
-		return r, errUnknownOperation
+		return errUnknownOperation
 	case r.service.Name != signature.Scope.Service:
-		return r, awserr.Newf("InvalidSignatureException", errWrongService, r.service.Name)
+		return awserr.Newf("InvalidSignatureException", errWrongService, r.service.Name)
 	case targets > 1, addressed == nil:
-		return r, errUnknownOperation
+		return errUnknownOperation
 	}
 	if r.protocol == wire.AWSJSON11 {
 		if req.Method != "POST" {
-			return r, errUnknownOperation
+			return errUnknownOperation
 		}
 		r.body = req.Body
 	} else if req.Method != "POST" && req.Method != "GET" {
-		return r, errUnknownOperation
+		return errUnknownOperation
 	}
 	r.operation = name
-	return r, nil
+	return nil
 }
 
 // takesUnsigned reports whether an operation is called without a signature: by whom
@@ -126,12 +136,12 @@ func takesUnsigned(s *operation.Service, name string) bool {
 
 // unsigned routes a request without a signature; only query services have
 // operations that take one.
-func (r routed) unsigned(req *wire.Request, name string) (routed, error) {
+func (r *routed) unsigned(req *wire.Request, name string) error {
 	if r.protocol != wire.AWSQuery || req.Method != "POST" && req.Method != "GET" {
-		return r, errUnknownOperation
+		return errUnknownOperation
 	}
 	r.operation = name
-	return r, nil
+	return nil
 }
 
 func (r *routed) to(s *operation.Service) {

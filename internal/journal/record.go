@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 )
@@ -43,7 +44,9 @@ type Record struct {
 	// SourceIPAddress is always written. For calls that a service makes for a
 	// user and for service events it is the service's host name.
 	SourceIPAddress string
-	UserAgent       string
+	// SourceIP, if valid, is written in place of SourceIPAddress.
+	SourceIP  netip.Addr
+	UserAgent string
 	// ErrorCode and ErrorMessage are set for calls that were refused.
 	ErrorCode    string
 	ErrorMessage string
@@ -135,7 +138,13 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = appendMember(dst, `,"eventName":`, r.EventName, MaxText)
 	dst = appendMember(dst, `,"awsRegion":`, r.AWSRegion, MaxText)
 	dst = append(dst, `,"sourceIPAddress":`...)
-	dst = appendText(dst, r.SourceIPAddress, MaxText)
+	if ip := r.SourceIP.WithZone(""); ip.IsValid() {
+		dst = append(dst, '"')
+		dst = ip.AppendTo(dst)
+		dst = append(dst, '"')
+	} else {
+		dst = appendText(dst, r.SourceIPAddress, MaxText)
+	}
 	dst = appendMember(dst, `,"userAgent":`, r.UserAgent, MaxUserAgent)
 	dst = appendMember(dst, `,"errorCode":`, r.ErrorCode, MaxText)
 	dst = appendMember(dst, `,"errorMessage":`, r.ErrorMessage, MaxErrorMessage)
@@ -149,7 +158,7 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	}
 	dst = appendMember(dst, `,"requestID":`, r.RequestID, MaxText)
 	dst = append(dst, `,"eventID":"`...)
-	dst = r.EventID.append(dst)
+	dst = r.EventID.Append(dst)
 	dst = append(dst, `","readOnly":`...)
 	dst = strconv.AppendBool(dst, r.ReadOnly)
 	dst = appendResources(dst, r.Resources)

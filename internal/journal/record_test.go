@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func TestRecordGolden(t *testing.T) {
 			Record{
 				UserIdentity: UserIdentity{Type: "Root", PrincipalID: "111122223333", ARN: "arn:aws:iam::111122223333:root", AccountID: "111122223333", AccessKeyID: "AKIAEXAMPLE"},
 				EventTime:    at, EventSource: "kms.amazonaws.com", EventName: "PutKeyPolicy", AWSRegion: "us-east-1",
-				SourceIPAddress: "127.0.0.1", ErrorCode: "AccessDenied", ErrorMessage: "not \"allowed\"",
+				SourceIP: netip.MustParseAddr("127.0.0.1"), ErrorCode: "AccessDenied", ErrorMessage: "not \"allowed\"",
 				EventID: NewUUID([16]byte(bytes.Repeat([]byte{0xff}, 16))), EventType: AwsApiCall, RecipientAccountID: "111122223333",
 			},
 			`{"eventVersion":"1.11","userIdentity":{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE"},"eventTime":"2026-03-01T11:00:00Z","eventSource":"kms.amazonaws.com","eventName":"PutKeyPolicy","awsRegion":"us-east-1","sourceIPAddress":"127.0.0.1","errorCode":"AccessDenied","errorMessage":"not \"allowed\"","requestParameters":null,"responseElements":null,"eventID":"ffffffff-ffff-4fff-bfff-ffffffffffff","readOnly":false,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management"}`,
@@ -169,7 +170,7 @@ func fill(v reflect.Value, text func() string) {
 			fill(v.Index(1), text)
 		}
 	case reflect.Struct:
-		if v.Type() != reflect.TypeFor[time.Time]() {
+		if v.Type() != reflect.TypeFor[time.Time]() && v.Type() != reflect.TypeFor[netip.Addr]() {
 			for i := range v.NumField() {
 				fill(v.Field(i), text)
 			}

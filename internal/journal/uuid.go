@@ -15,10 +15,11 @@ func NewUUID(random [16]byte) UUID {
 // String returns the usual form: lower-case hex, 8-4-4-4-12.
 func (u UUID) String() string {
 	var room [36]byte
-	return string(u.append(room[:0]))
+	return string(u.Append(room[:0]))
 }
 
-func (u UUID) append(dst []byte) []byte {
+// Append appends what String returns.
+func (u UUID) Append(dst []byte) []byte {
 	dst = hex.AppendEncode(dst, u[:4])
 	for i := 4; i < 10; i += 2 {
 		dst = append(dst, '-')

@@ -26,8 +26,8 @@ import (
 // cost of a commit with others, however fast the machine is: under load each costs
 // about half of this.
 const (
-	encryptAllocations = 100
-	encryptGarbage     = 16 << 10 // bytes
+	encryptAllocations = 85
+	encryptGarbage     = 14 << 10 // bytes
 )
 
 // TestCostOfEncrypt counts what the whole process allocates for an Encrypt, from

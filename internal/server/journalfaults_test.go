@@ -301,7 +301,7 @@ func (everybody) Authenticate(_ context.Context, _ *wire.Request, s *sigv4.Signa
 	if s.AccessKeyID == "USER" {
 		p = policy.Principal{Type: policy.User, Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/u", ID: "AIDAU"}
 	}
-	return authz.Principal{Principal: p, AccessKeyID: s.AccessKeyID}, nil
+	return authz.Principal{Principal: p, AccessKeyID: strings.Clone(s.AccessKeyID)}, nil
 }
 
 // mixed returns a request: uses, reads, changes, and what is refused.

@@ -16,34 +16,40 @@ import (
 // Mismatch when the scope contradicts itself or the signature does not cover what
 // it must.
 func Parse(req *wire.Request) (*Signature, error) {
-	authorization, count := req.Header("Authorization")
-	q := queryOf(req.Target)
-	presigned := hasAuthParameter(q)
 	s := new(Signature)
-	switch {
-	case count > 1:
-		return nil, incomplete("The request must contain one Authorization header.")
-	case count == 1 && presigned:
-		return nil, incomplete("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, " +
-			"Signature query string parameter or the Authorization header should be specified")
-	case count == 1:
-		if err := s.parseHeaders(req, authorization); err != nil {
-			return nil, err
-		}
-	case presigned:
-		if err := s.parseQuery(req, q); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, ErrMissing
-	}
-	if err := s.checkScope(); err != nil {
-		return nil, err
-	}
-	if err := s.checkSignedHeaders(req); err != nil {
+	if err := s.Parse(req); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Parse is the function Parse into s, which is a zero value. After an error s is of no
+// use.
+func (s *Signature) Parse(req *wire.Request) error {
+	authorization, count := req.Header("Authorization")
+	q := queryOf(req.Target)
+	presigned := hasAuthParameter(q)
+	var err error
+	switch {
+	case count > 1:
+		return incomplete("The request must contain one Authorization header.")
+	case count == 1 && presigned:
+		return incomplete("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, " +
+			"Signature query string parameter or the Authorization header should be specified")
+	case count == 1:
+		err = s.parseHeaders(req, authorization)
+	case presigned:
+		err = s.parseQuery(req, q)
+	default:
+		return ErrMissing
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.checkScope(); err != nil {
+		return err
+	}
+	return s.checkSignedHeaders(req)
 }
 
 // parseHeaders reads the header form: the algorithm, then key=value pairs between

@@ -164,6 +164,9 @@ func hasName(name, lower string) bool {
 // it: it would read as a header of its own.
 func appendTrimmed(dst []byte, value string) ([]byte, bool) {
 	value = strings.Trim(value, " \t")
+	if !strings.Contains(value, "  ") && strings.IndexByte(value, '\n') < 0 && strings.IndexByte(value, '\r') < 0 {
+		return append(dst, value...), true // as nearly all are
+	}
 	space := false
 	for i := range len(value) {
 		c := value[i]

@@ -65,6 +65,8 @@ type Response struct {
 	ContentType string
 	Headers     []Header
 	Body        []byte
+	// Room is spare memory of the front's, without content, that Body may be built in.
+	Room []byte
 	// Close asks the front to close the connection after the answer.
 	Close bool
 }

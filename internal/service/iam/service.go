@@ -56,7 +56,7 @@ type Service struct {
 	api.Unimplemented
 	Config
 	accounts   *store.Cache[accountRecord, accountRecord]
-	accessKeys *store.Cache[accessKeyRecord, accessKeyRecord]
+	accessKeys *store.Cache[accessKeyRecord, *compiledKey]
 	identities *store.Cache[identityRecord, *compiledIdentity]
 	policies   *store.Cache[policyRecord, *compiledPolicy]
 	aws        map[string]*awsPolicy
@@ -81,12 +81,11 @@ func New(cfg Config) *Service {
 		Config: cfg,
 		accounts: store.NewCache(cfg.Store, accountRecords, cfg.CachedKeys,
 			func(_ store.Scope, item store.Item[accountRecord]) (accountRecord, error) { return item.Value, nil }),
-		accessKeys: store.NewCache(cfg.Store, accessKeyRecords, cfg.CachedKeys,
-			func(_ store.Scope, item store.Item[accessKeyRecord]) (accessKeyRecord, error) { return item.Value, nil }),
 		aws:      compileAWS(cfg.Partition),
 		signing:  sigv4.NewKeyCache(cfg.CachedKeys),
 		sessions: map[string]*session{},
 	}
+	s.accessKeys = store.NewCache(cfg.Store, accessKeyRecords, cfg.CachedKeys, s.compileAccessKey)
 	s.identities = store.NewCache(cfg.Store, identityRecords, cfg.CachedKeys, s.compileIdentity)
 	s.policies = store.NewCache(cfg.Store, policyRecords, cfg.CachedKeys, s.compilePolicy)
 	s.stop = cfg.Store.Watch(accessKeyCollection, func(c store.Change) { s.signing.Remove(c.ID) })

@@ -39,11 +39,9 @@ func (s *Service) newKey(prefix string) (AccessKey, error) {
 
 // SigningKey implements [gateway.Credentials].
 func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope sigv4.Scope) (*sigv4.Key, authz.Principal, error) {
-	// The id is a string over the request's own bytes, which end with it; caches
-	// keep what they are asked for.
-	id = strings.Clone(id)
 	if sessionToken != "" {
-		return s.sessionKey(ctx, id, sessionToken, scope)
+		// The id is a string over the request's own bytes, which end with it.
+		return s.sessionKey(ctx, strings.Clone(id), sessionToken, scope)
 	}
 	record, err := s.accessKeys.Get(ctx, store.Deployment, id)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrKey) || err == nil && !record.Active {
@@ -52,11 +50,11 @@ func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope
 	if err != nil {
 		return nil, authz.Principal{}, err
 	}
-	principal := Root(s.Partition, record.Account, id)
+	principal := record.root
 	if record.User == "" {
 		err = s.rootSignsIn(ctx, record.Account)
 	} else {
-		principal, err = s.user(ctx, record.Account, record.User, id)
+		principal, err = s.user(ctx, record.Account, record.User, record.id)
 	}
 	if err != nil {
 		return nil, authz.Principal{}, err
@@ -75,6 +73,18 @@ func (s *Service) SigningKey(ctx context.Context, id, sessionToken string, scope
 		return secret.String(plain), nil
 	})
 	return key, principal, err
+}
+
+// compiledKey is an access key as it is kept in memory.
+type compiledKey struct {
+	accessKeyRecord
+	id   string
+	root authz.Principal // of the key's account, for a key of the root's
+}
+
+func (s *Service) compileAccessKey(_ store.Scope, item store.Item[accessKeyRecord]) (*compiledKey, error) {
+	id := strings.Clone(item.ID) // what was asked for, which may be a string of a request
+	return &compiledKey{item.Value, id, Root(s.Partition, item.Value.Account, id)}, nil
 }
 
 // rootSignsIn refuses the root of an account that has been disabled.

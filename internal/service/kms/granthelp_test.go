@@ -110,7 +110,7 @@ func (g *grantHarness) restart() {
 
 func (g *grantHarness) Authenticate(ctx context.Context, req *wire.Request, s *sigv4.Signature) (authz.Principal, error) {
 	if p, ok := grantCallers[caller(s.AccessKeyID)]; ok {
-		return authz.Principal{Principal: p, AccessKeyID: s.AccessKeyID}, nil
+		return authz.Principal{Principal: p, AccessKeyID: strings.Clone(s.AccessKeyID)}, nil
 	}
 	return g.harness.Authenticate(ctx, req, s)
 }
