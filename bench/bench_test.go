@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,115 +11,65 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strongroom/strongroom/bench/load"
 )
 
-func TestQuantileAndMedian(t *testing.T) {
-	var sorted []time.Duration
-	for i := range 101 {
-		sorted = append(sorted, time.Duration(i)*time.Microsecond)
+func TestSpreadAndMedians(t *testing.T) {
+	if got := spreadOf([]float64{9, 1, 5}); got != (spread{5, 1, 9}) {
+		t.Errorf("%+v", got)
 	}
-	if got := quantile(sorted, 50); got != 50 {
-		t.Errorf("p50 %v", got)
+	if got := spreadOf([]float64{1, 4}); got != (spread{2.5, 1, 4}) {
+		t.Errorf("%+v", got)
 	}
-	if got := quantile(sorted, 99); got != 99 {
-		t.Errorf("p99 %v", got)
+	if got := spreadOf(nil); got != (spread{}) {
+		t.Errorf("of nothing: %+v", got)
 	}
-	if got := quantile(nil, 99); got != 0 {
-		t.Errorf("p99 of nothing %v", got)
-	}
-	throughput := func(s *sample) float64 { return s.Throughput }
-	if got := median([]*sample{{Throughput: 9}, {Throughput: 1}, {Throughput: 5}}, throughput); got != 5 {
-		t.Errorf("median %v", got)
-	}
-	if got := median([]*sample{{Throughput: 1}, {Throughput: 4}}, throughput); got != 2.5 {
-		t.Errorf("median %v", got)
+	one := sample{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	two := sample{3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	if got := medians([]*sample{&one, &two, {}}); got != one {
+		t.Errorf("%+v", got)
 	}
 }
 
-// echo returns a server that answers with the body that it got, or refuses it.
-func echo(t *testing.T) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		if string(body) == "refuse" {
-			http.Error(w, "no", http.StatusBadRequest)
-			return
-		}
-		_, _ = w.Write(body)
-	}))
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().String()
+// scripted returns a point that gives samples in turn.
+func scripted(name string, empty *point, samples ...sample) *point {
+	p := &point{name: name, empty: empty}
+	p.measure = func(context.Context, time.Duration) (*sample, error) {
+		s := samples[len(p.samples)]
+		return &s, nil
+	}
+	return p
 }
 
-// post returns a request as bytes.
-func post(body string) []byte {
-	var raw bytes.Buffer
-	req := httptest.NewRequest(http.MethodPost, "http://bench/", strings.NewReader(body))
-	if err := req.Write(&raw); err != nil {
-		panic(err)
-	}
-	return raw.Bytes()
-}
-
-func TestClientReadsWholeAnswers(t *testing.T) {
-	c, err := dial(t.Context(), echo(t), post("hello"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.conn.Close()
-	for range 3 { // on one connection: what is left over would break the next
-		if err := c.call(); err != nil || string(c.body) != "hello" {
-			t.Fatalf("%q %v", c.body, err)
-		}
-	}
-	c.request = post("refuse")
-	if err := c.call(); err == nil || !strings.Contains(err.Error(), "400") || !strings.Contains(err.Error(), "no") {
-		t.Fatalf("a refusal is %v", err)
-	}
-}
-
-func TestRoundsAndReport(t *testing.T) {
-	addr := echo(t)
-	requests := func(n int) ([][]byte, error) {
-		all := make([][]byte, n)
-		for i := range all {
-			all[i] = post("x")
-		}
-		return all, nil
-	}
-	spent := time.Duration(0)
-	cpu := func() (time.Duration, error) {
-		spent += time.Second
-		return spent, nil
-	}
-	targets := []target{
-		{baseline, func() string { return addr }, nil, requests},
-		{"other", func() string { return addr }, cpu, requests},
-	}
-	r := &report{}
+func TestRatiosAreOfOneRound(t *testing.T) {
+	empty := scripted("empty", nil, sample{Throughput: 100, CPU: 2, Client: 1}, sample{Throughput: 10, CPU: 4, Client: 2})
+	own := scripted("Encrypt, 64 connections", empty, sample{Throughput: 50, CPU: 5, Client: 1, P50: 30}, sample{Throughput: 8, CPU: 9, Client: 3, P50: 50})
+	table := []row{{own, empty, throughput, 0.6}, {own, nil, p50, 39}}
+	r := newReport(options{}, t.TempDir())
 	var out bytes.Buffer
-	if err := r.measure(t.Context(), options{rounds: 2, duration: 20 * time.Millisecond, concurrency: []int{1, 3}}, targets, &out); err != nil {
+	if err := r.measure(t.Context(), options{rounds: 2}, order([][]row{table}), &out); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Results) != 4 {
-		t.Fatalf("%d results", len(r.Results))
+	r.sumUp([][]row{table})
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
 	}
-	for _, one := range r.Results {
-		if len(one.Rounds) != 2 || one.Median.Requests == 0 || one.Median.Throughput <= 0 || one.Median.P99 < one.Median.P50 {
-			t.Errorf("%+v", one)
-		}
-		if counted := one.Rounds[0].CPU * float64(one.Rounds[0].Requests); counted > 0 != (one.Target == "other") || counted > 1.1e6 {
-			t.Errorf("%s: %v µs of processor time, want a second for the one that tells", one.Target, counted)
-		}
-		if one.Target == baseline && one.Median.Ratio != 1 {
-			t.Errorf("the baseline's ratio to itself is %v", one.Median.Ratio)
-		}
+	// The quotient of the medians would be 0.53 and the aim missed.
+	if got := r.Rows[0]; got.Ratio != (spread{0.65, 0.5, 0.8}) || !got.Met || got.AtMost {
+		t.Errorf("%+v", got)
 	}
-	if err := r.table(&out); err != nil || !strings.Contains(out.String(), "of net/http") {
-		t.Errorf("%v\n%s", err, out.String())
+	if got := r.Rows[1]; got.Ratio.Median != 40 || got.Met || !got.AtMost {
+		t.Errorf("%+v", got)
+	}
+	if got := r.Points[1].Median; got.Ratio != 0.65 || got.CPURatio != 0.5 {
+		t.Errorf("%+v", got)
+	}
+	printed := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"round 2 of 2", "0.65 0.50–0.80 aim ≥ 0.6, met", "aim ≤ 39, NOT MET"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("%q is missing:\n%s", want, out.String())
+		}
 	}
 	path := filepath.Join(t.TempDir(), "bench.json")
 	if err := r.write(path); err != nil {
@@ -130,15 +80,80 @@ func TestRoundsAndReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back report
-	if err := json.Unmarshal(text, &back); err != nil || len(back.Results) != 4 || back.Results[3].Target != "other" {
+	if err := json.Unmarshal(text, &back); err != nil || len(back.Points) != 2 || len(back.Points[0].Rounds) != 2 || back.Rows[1].Ratio.Median != 40 {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
 
-func TestRefusalEndsAMeasurement(t *testing.T) {
-	addr := echo(t)
-	_, err := measure(t.Context(), target{addr: func() string { return addr }}, [][]byte{post("x"), post("refuse")}, time.Minute)
-	if err == nil || !strings.Contains(err.Error(), "400") {
-		t.Fatalf("got %v", err)
+func TestExecutablesTakeTurns(t *testing.T) {
+	empty := scripted("empty", nil)
+	a, b := scripted("A: x", empty), scripted("B: x", empty)
+	tables := [][]row{{{a, empty, throughput, 0}}, {{b, empty, throughput, 0}}}
+	for round, want := range []string{"empty A: x B: x", "empty B: x A: x", "empty A: x B: x"} {
+		var names []string
+		for _, p := range order(tables)(round) {
+			names = append(names, p.name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("round %d: %s, want %s", round, got, want)
+		}
+	}
+}
+
+func TestDifferencesAreWithinRounds(t *testing.T) {
+	empty := scripted("empty", nil, sample{Throughput: 1}, sample{Throughput: 1}, sample{Throughput: 1})
+	// A is a tenth faster and 2 µs cheaper whatever the machine does, but for one round.
+	a := scripted("A: x", empty, sample{Throughput: 110, CPU: 8}, sample{Throughput: 11, CPU: 98}, sample{Throughput: 90, CPU: 11})
+	b := scripted("B: x", empty, sample{Throughput: 100, CPU: 10}, sample{Throughput: 10, CPU: 100}, sample{Throughput: 100, CPU: 10})
+	tables := [][]row{{{a, empty, throughput, 0}}, {{b, empty, throughput, 0}}}
+	r := newReport(options{binary: "/x/new", against: "/x/old"}, t.TempDir())
+	var out bytes.Buffer
+	if err := r.measure(t.Context(), options{rounds: 3}, order(tables), &out); err != nil {
+		t.Fatal(err)
+	}
+	r.sumUp(tables)
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"A (new) against B (old)", "+10.0 % (-10.0 to +10.0)", "A ahead in 2 of 3 rounds", "-2.00 µs (-2.00 to +1.00); A cheaper in 2 of 3 rounds"}
+	for _, part := range want {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("%q is missing:\n%s", part, out.String())
+		}
+	}
+}
+
+func TestRowsAreChosenByName(t *testing.T) {
+	f, err := newFleet(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rows(newStrongroom(f, "", ""))
+	for only, want := range map[string]int{"": len(all), "CreateKey": 1, "Encrypt 32 B 64 connections": 1, "Encrypt 32 B, 64 connections": 1, "Sign": 2, "nonsense": 0} {
+		if got := chosen(rows(newStrongroom(f, "", "")), []string{only}); len(got) != want {
+			t.Errorf("%q chooses %d rows, want %d", only, len(got), want)
+		}
+	}
+	var out bytes.Buffer
+	if err := list(&out, all); err != nil || strings.Count(out.String(), "\n") != len(all) {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestSignerSpeaksKMS checks what is sent where a server looks for it; that its
+// signature is right is what every run shows.
+func TestSignerSpeaksKMS(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Target") != "TrentService.CreateKey" || !strings.Contains(r.Header.Get("Authorization"), "AKIAX/") {
+			http.Error(w, "not what a KMS is asked", http.StatusBadRequest)
+			return
+		}
+		_, _ = w.Write([]byte(`{"KeyMetadata":{"KeyId":"some"}}`))
+	}))
+	t.Cleanup(s.Close)
+	signer := &load.Signer{Addr: s.Listener.Addr().String(), AccessKeyID: "AKIAX", SecretAccessKey: "secret"}
+	var created struct{ KeyMetadata struct{ KeyID string } }
+	if err := signer.Call(t.Context(), "CreateKey", "{}", &created); err != nil || created.KeyMetadata.KeyID != "some" {
+		t.Errorf("%+v %v", created, err)
 	}
 }

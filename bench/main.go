@@ -1,23 +1,26 @@
 // Command bench measures what Strongroom costs: throughput and latency of its
-// everyday calls, signed, authorised, audited and durable, beside HTTP servers
-// that do nothing.
+// everyday calls, signed, authorised, audited and durable, beside servers that do
+// nothing and libraries that do one thing.
 //
-//	go run ./bench                              # three rounds, about two minutes
-//	go run ./bench -rounds 10 -json bench.json
-//	go run ./bench -only Encrypt -concurrency 64
+//	go run ./bench                                   # all rows, five rounds, some three minutes
+//	go run ./bench -list
+//	go run ./bench -only "Encrypt 32 B, CreateKey" -json bench.json
+//	go run ./bench -binary new -against old -rounds 15
 //
-// Each server is a process of its own. A round runs every target once, one after
-// the other, so that whatever else the machine does meets all of them; figures
-// are medians over the rounds. The empty servers get the Encrypt request of 32
-// bytes, read it and answer 200 with an empty body; a ratio is a target's
-// throughput to the empty net/http server's in the same round at the same
-// concurrency.
+// Each server is a process of its own. A round measures everything once, one after
+// the other, so that whatever else the machine does meets all of it; figures are
+// medians over the rounds, and each ratio is of two measurements of one round. The
+// empty servers get the same requests, read them and answer 200.
+//
+// With -against two executables of Strongroom take turns in each round, and what is
+// printed is the difference within rounds: a change can be measured so on a machine
+// that others keep busy.
 //
 // Requests are signed before a measurement starts, one for each connection, and
-// sent again and again: within the five minutes in which a signature holds, as
-// any KMS accepts them. The client is a loop of write and read on a raw
-// connection. It shares the machine with the server all the same, for the empty
-// servers as for Strongroom.
+// sent again and again: within the five minutes in which a signature holds, as any
+// KMS accepts them. The client shares the machine with the server, for the empty
+// servers as for Strongroom; what it costs is printed, and so is what other programs
+// took of the machine meanwhile.
 package main
 
 import (
@@ -26,41 +29,39 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // options are what the flags say.
 type options struct {
-	rounds      int
-	duration    time.Duration
-	concurrency []int
-	only        string
-	binary      string
-	data        string
-	json        string
+	rounds   int
+	duration time.Duration
+	only     []string
+	list     bool
+	binary   string
+	against  string
+	data     string
+	json     string
 }
 
 func main() {
 	var o options
-	var concurrency, serve string
-	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
+	var only, serve, cert, key string
+	var reply int
+	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long one measurement takes, after a warm-up of a fifth of it")
-	flag.StringVar(&concurrency, "concurrency", "1,16,64", "connections at once")
-	flag.StringVar(&o.only, "only", "", "measure only the targets whose name contains this, and the empty net/http server")
+	flag.StringVar(&only, "only", "", "measure only the rows whose name contains one of these, with commas between; names as -list prints them, without their commas")
+	flag.BoolVar(&o.list, "list", false, "print the rows and what they aim at, and measure nothing")
 	flag.StringVar(&o.binary, "binary", "", "measure this strongroom executable instead of building one")
+	flag.StringVar(&o.against, "against", "", "compare with this strongroom executable; without -only, by Encrypt at 64 connections")
 	flag.StringVar(&o.data, "data", "", "folder for the data folder; if empty, the system's for temporary files")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&serve, "serve", "", "be an empty server, nethttp or fasthttp, until killed (what the bench starts itself with)")
+	flag.IntVar(&reply, "reply", 0, "with -serve: how many bytes an answer has")
+	flag.StringVar(&cert, "cert", "", "with -serve nethttp: serve over TLS with this certificate")
+	flag.StringVar(&key, "key", "", "with -serve nethttp: the certificate's key")
 	flag.Parse()
-	for text := range strings.SplitSeq(concurrency, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			fail(fmt.Errorf("-concurrency %s: %q is not a number of connections", concurrency, text))
-		}
-		o.concurrency = append(o.concurrency, n)
-	}
 	if flag.NArg() > 0 {
 		fail(fmt.Errorf("unexpected argument %q", flag.Arg(0)))
 	}
@@ -68,11 +69,17 @@ func main() {
 		fail(fmt.Errorf("-rounds and -duration must be positive"))
 	}
 	if serve != "" {
-		fail(serveEmpty(serve))
+		fail(serveEmpty(serve, reply, cert, key))
+	}
+	if only == "" && o.against != "" {
+		only = "Encrypt 32 B 64 connections"
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		o.only = append(o.only, strings.TrimSpace(name))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measureAll(ctx, o, os.Stdout); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		stop()
 		fail(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,46 +16,49 @@ import (
 	"github.com/strongroom/strongroom/e2e/binary"
 )
 
-// measureAll does a whole run and writes the table to out while it goes on.
-func measureAll(ctx context.Context, o options, out io.Writer) error {
+// run does all that the flags ask for, and writes to out while it goes on.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
 	work, err := os.MkdirTemp(o.data, "strongroom-bench-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	executable := o.binary
-	if executable == "" {
-		fmt.Fprintln(out, "building strongroom")
-		if executable, err = binary.Build(work, nil); err != nil {
-			return err
-		}
-	} else if executable, err = filepath.Abs(executable); err != nil {
-		return err
-	}
-	r := &report{
-		Time: time.Now().UTC().Truncate(time.Second), Commit: commit(), Go: runtime.Version(), CPUs: runtime.NumCPU(),
-		FileSystem: fileSystem(work), Duration: o.duration,
-	}
-	if r.SyncMicros, err = syncCost(work); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "commit %s, %s, %d CPUs; data on %s, where a sync takes %.0f µs\n", r.Commit, r.Go, r.CPUs, r.FileSystem, r.SyncMicros)
-	if r.FileSystem == "tmpfs" {
-		fmt.Fprintln(out, "a sync costs nothing there: choose a folder on a disk with -data")
-	}
-	f, err := newFleet(ctx, executable, work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	f, err := newFleet(work)
 	if err != nil {
 		return err
 	}
 	defer f.stop()
-	targets := slices.DeleteFunc(f.targets(ctx), func(t target) bool {
-		return t.name != baseline && !strings.Contains(t.name, o.only)
-	})
-	if err := r.measure(ctx, o, targets, out); err != nil {
+	if o.list {
+		return list(out, rows(newStrongroom(f, "", "")))
+	}
+	if o.binary == "" {
+		fmt.Fprintln(out, "building strongroom")
+		if o.binary, err = binary.Build(work, nil); err != nil {
+			return err
+		}
+	}
+	r := newReport(o, work)
+	fmt.Fprintf(out, "commit %s, %s, %d CPUs; data on %s; %d rounds of %v\n", r.Commit, r.Go, r.CPUs, r.FileSystem, o.rounds, o.duration)
+	if r.FileSystem == "tmpfs" {
+		fmt.Fprintln(out, "a sync costs nothing there: choose a folder on a disk with -data")
+	}
+	var tables [][]row
+	if o.against == "" {
+		tables = [][]row{rows(newStrongroom(f, "", o.binary))}
+	} else {
+		tables = [][]row{rows(newStrongroom(f, "A", o.binary)), rows(newStrongroom(f, "B", o.against))}
+		fmt.Fprintf(out, "A is %s, B is %s\n", o.binary, o.against)
+	}
+	for i := range tables {
+		if tables[i] = chosen(tables[i], o.only); len(tables[i]) == 0 {
+			return fmt.Errorf("no row's name contains %q: -list prints them", strings.Join(o.only, ", "))
+		}
+	}
+	if err := r.measure(ctx, o, order(tables), out); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nmedians of %d rounds\n", o.rounds)
-	if err := r.table(out); err != nil {
+	r.sumUp(tables)
+	if err := r.print(out); err != nil {
 		return err
 	}
 	if o.json != "" {
@@ -63,40 +67,73 @@ func measureAll(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
-// measure runs the rounds. The baseline is the first target.
-func (r *report) measure(ctx context.Context, o options, targets []target, out io.Writer) error {
-	for _, t := range targets {
-		for _, n := range o.concurrency {
-			r.Results = append(r.Results, &result{Target: t.name, Concurrency: n})
+// chosen returns the rows whose name contains one of only.
+func chosen(all []row, only []string) []row {
+	return slices.DeleteFunc(all, func(r row) bool {
+		name := strings.ReplaceAll(r.subject.name, ",", "")
+		return !slices.ContainsFunc(only, func(part string) bool {
+			return strings.Contains(name, part) || strings.Contains(r.subject.name, part)
+		})
+	})
+}
+
+// order returns what a round measures, one after the other: for each line of the
+// tables what its subjects are compared with, and then the subjects, which take
+// turns in being first.
+func order(tables [][]row) func(round int) []*point {
+	return func(round int) (all []*point) {
+		add := func(p *point) {
+			if p != nil && !slices.Contains(all, p) {
+				all = append(all, p)
+			}
 		}
+		for i := range tables[0] {
+			for _, table := range tables {
+				add(table[i].subject.empty)
+			}
+			for turn := range tables {
+				one := tables[(turn+round)%len(tables)][i]
+				add(one.reference)
+				add(one.subject)
+			}
+		}
+		return all
 	}
+}
+
+// measure runs the rounds.
+func (r *report) measure(ctx context.Context, o options, order func(round int) []*point, out io.Writer) error {
 	for round := range o.rounds {
 		fmt.Fprintf(out, "\nround %d of %d\n", round+1, o.rounds)
-		compared := map[int]float64{} // concurrency → the baseline's throughput
-		for i, t := range targets {
-			for j, n := range o.concurrency {
-				requests, err := t.requests(n)
-				if err != nil {
-					return fmt.Errorf("%s: %w", t.name, err)
-				}
-				s, err := measure(ctx, t, requests, o.duration)
-				if err != nil {
-					return fmt.Errorf("%s with %d connections: %w", t.name, n, err)
-				}
-				if t.name == baseline {
-					compared[n] = s.Throughput
-				}
-				if compared[n] > 0 {
-					s.Ratio = s.Throughput / compared[n]
-				}
-				one := r.Results[i*len(o.concurrency)+j]
-				one.Rounds = append(one.Rounds, s)
-				one.sumUp()
-				fmt.Fprintf(out, "%16s  %3d connections  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  CPU %5.1f µs  %.2f\n", t.name, n, s.Throughput, s.P50, s.P99, s.CPU, s.Ratio)
+		for _, p := range order(round) {
+			s, err := p.measure(ctx, o.duration)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
 			}
+			p.samples = append(p.samples, s)
+			if p.empty != nil {
+				s.compare(p.empty.last())
+			}
+			fmt.Fprintf(out, "%42s  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  CPU %5.1f + %4.1f µs  others %.2f  %s\n",
+				p.name, s.Throughput, s.P50, s.P99, s.CPU, s.Client, s.Others, orNothing("%.2f", s.Ratio))
 		}
 	}
 	return nil
+}
+
+// newReport returns a report without figures.
+func newReport(o options, work string) *report {
+	return &report{
+		Time: time.Now().UTC().Truncate(time.Second), Commit: commit(), Go: runtime.Version(), CPUs: runtime.NumCPU(),
+		FileSystem: fileSystem(work), Duration: o.duration, A: name(o.binary), B: name(o.against),
+	}
+}
+
+func name(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Base(path)
 }
 
 // commit returns what is measured, as git knows it.
@@ -106,29 +143,4 @@ func commit() string {
 		return "unknown"
 	}
 	return strings.TrimSpace(string(text))
-}
-
-// syncCost returns the median of what a write of 4 KB and its sync take in a
-// folder, in microseconds: the price of durability on this machine.
-func syncCost(folder string) (float64, error) {
-	file, err := os.CreateTemp(folder, "sync-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	page := make([]byte, 4096)
-	took := make([]time.Duration, 100)
-	for i := range took {
-		before := time.Now()
-		if _, err := file.Write(page); err != nil {
-			return 0, err
-		}
-		if err := file.Sync(); err != nil {
-			return 0, err
-		}
-		took[i] = time.Since(before)
-	}
-	slices.Sort(took)
-	return quantile(took, 50), nil
 }

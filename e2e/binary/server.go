@@ -3,10 +3,8 @@ package binary
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -202,35 +200,6 @@ func (s *Server) signal(sig syscall.Signal) {
 // Audit runs "strongroom audit verb --data DIR" with further arguments.
 func (s *Server) Audit(verb string, args ...string) (*Result, error) {
 	return Run(s.path, append([]string{"audit", verb, "--data", s.Data}, args...)...)
-}
-
-// CPU returns the processor time that the process has taken so far, as
-// /proc/PID/stat has it, to a hundredth of a second; 0 where there is no /proc.
-func (s *Server) CPU() (time.Duration, error) {
-	path := "/proc/" + strconv.Itoa(s.pid) + "/stat"
-	stat, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	// The second field is the executable's name in parentheses; it may hold
-	// anything. utime and stime are the fields 14 and 15.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const utime = 14 - 3
-	if len(fields) < utime+2 {
-		return 0, fmt.Errorf("%s: %d fields", path, len(fields))
-	}
-	var ticks int64
-	for _, field := range fields[utime : utime+2] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * (time.Second / 100), nil
 }
 
 // Memory returns the resident size of the process and its highest value so far,

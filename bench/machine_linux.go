@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// fileSystem names the file system that a folder is on.
+func fileSystem(folder string) string {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(folder, &stat); err != nil {
+		return "unknown"
+	}
+	names := map[int64]string{
+		0x01021994: "tmpfs", 0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x794c7630: "overlayfs", 0x2fc12fc1: "zfs",
+	}
+	if name, ok := names[int64(stat.Type)]; ok {
+		return name
+	}
+	return fmt.Sprintf("file system %#x", int64(stat.Type))
+}
+
+// machineTime is the processor time that all programs of this machine have taken so
+// far, and those of others that the machine's processors are shared with, to a
+// hundredth of a second; 0 if that is not known.
+func machineTime() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	// proc(5): cpu user nice system idle iowait irq softirq steal
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 {
+		return 0
+	}
+	var ticks int64
+	for _, i := range []int{1, 2, 3, 8} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100)
+}
+
+// dataSync makes what was written to a file durable.
+func dataSync(file *os.File) error { return syscall.Fdatasync(int(file.Fd())) }

@@ -1,0 +1,18 @@
+//go:build !linux
+
+package main
+
+import (
+	"os"
+	"time"
+)
+
+// fileSystem names the file system that a folder is on, where it is known how.
+func fileSystem(string) string { return "unknown" }
+
+// machineTime is what all programs have taken of the processors; 0 where that is not
+// known.
+func machineTime() time.Duration { return 0 }
+
+// dataSync makes what was written to a file durable.
+func dataSync(file *os.File) error { return file.Sync() }

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package binary
+
+import "time"
+
+// CPU returns 0: the processor time of another process is not known here.
+func (s *Server) CPU() (time.Duration, error) { return 0, nil }
