@@ -92,6 +92,9 @@ type Document struct {
 // Kind returns the kind that the document was parsed as.
 func (d *Document) Kind() Kind { return d.kind }
 
+// Text returns what the document was parsed from.
+func (d *Document) Text() string { return d.text }
+
 // Principals returns every principal that the document names in Principal and
 // NotPrincipal, each once, in the order of the text, so that the caller can
 // check that they exist. The caller does not change the slice.

@@ -27,10 +27,11 @@ type key struct {
 
 func newKey(record keyRecord, partition string, version uint64) (*key, error) {
 	arn := keyARN(partition, record.Region, record.Account, record.ID)
-	document, err := policy.Parse([]byte(record.Policy), policy.KeyPolicy)
+	document, err := documents.keyPolicy(record.Policy)
 	if err != nil {
 		return nil, fmt.Errorf("kms: the stored policy of %s: %w", arn, err)
 	}
+	record.Policy = document.Text() // the same, in memory that others with it share
 	spec := specOf(record.Spec)
 	if spec == nil {
 		return nil, fmt.Errorf("kms: %s has the key spec %q, which this version does not know", arn, record.Spec)
