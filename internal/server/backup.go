@@ -208,7 +208,7 @@ func checkBackup(ctx context.Context, file BackupFile) (*checkedBackup, error) {
 			if err != nil {
 				return nil, err
 			}
-			live = store.NewLiveCheck(recordSealer{c.domain}, liveKey)
+			live = store.NewLiveCheck(newRecordSealer(c.domain), liveKey)
 			return backupKey(c.domain)
 		},
 		Record: func(key, value []byte) error { return errors.Join(live.Add(key, value), ctx.Err()) },

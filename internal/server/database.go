@@ -195,7 +195,7 @@ func (s *Server) openSpool(ctx context.Context) error {
 	if s.localJournal, err = s.openJournal(ctx, name, s.folder.local, nil); err != nil {
 		return err
 	}
-	s.local, err = store.New(store.Config{Backend: s.folder.local, Sealer: recordSealer{s.domain}, Journal: s.localJournal, Fatal: store.Exit,
+	s.local, err = store.New(store.Config{Backend: s.folder.local, Sealer: newRecordSealer(s.domain), Journal: s.localJournal, Fatal: store.Exit,
 		Observer: commits{s.disk, s.figures.Commits}})
 	if err != nil {
 		return err

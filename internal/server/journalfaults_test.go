@@ -273,7 +273,7 @@ func (r *faultRun) open(disk vfs.FS) (*opened, *gateway.Gateway) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	s, err = store.New(store.Config{Backend: backend, Sealer: recordSealer{r.domain}, Journal: writer, Fatal: ignore, LiveKey: live})
+	s, err = store.New(store.Config{Backend: backend, Sealer: newRecordSealer(r.domain), Journal: writer, Fatal: ignore, LiveKey: live})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func (r *faultRun) checkLive(n int, backend store.Backend) {
 	if err != nil || absent {
 		r.t.Errorf("round %d: the checkpoint: %v, without a state: %v", n, err, absent)
 	}
-	s, err := store.New(store.Config{Backend: backend, Sealer: recordSealer{r.domain}, Fatal: func(error) {}, LiveKey: live, LiveSigned: signed})
+	s, err := store.New(store.Config{Backend: backend, Sealer: newRecordSealer(r.domain), Fatal: func(error) {}, LiveKey: live, LiveSigned: signed})
 	if err != nil {
 		r.t.Errorf("round %d: a false alarm: %v", n, err)
 		return

@@ -22,7 +22,7 @@ func (t *trail) KeyReport(ctx context.Context, days int, emit func([]byte) error
 		if records, err = openRecords(ctx, t.folder, t.random, slog.Default()); err != nil {
 			return err
 		}
-		if keys, err = store.New(store.Config{Backend: t.folder.backend, Sealer: recordSealer{t.folder.domain}}); err != nil {
+		if keys, err = store.New(store.Config{Backend: t.folder.backend, Sealer: newRecordSealer(t.folder.domain)}); err != nil {
 			return err
 		}
 		defer keys.Close()

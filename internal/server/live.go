@@ -63,7 +63,7 @@ func (f *folder) checkRecords(ctx context.Context, open *store.Store) (store.Liv
 	if open != nil {
 		report, err = open.CheckLive(ctx, key, signed)
 	} else {
-		report, err = store.CheckLive(ctx, f.backend, recordSealer{f.domain}, key, signed)
+		report, err = store.CheckLive(ctx, f.backend, newRecordSealer(f.domain), key, signed)
 	}
 	if errors.Is(err, store.ErrCorrupt) { // the database itself cannot be read to its end
 		report.Findings, err = append(report.Findings, err.Error()), nil
@@ -84,7 +84,7 @@ func (s *Server) openRecordStore(ctx context.Context) error {
 	}
 	s.store, err = store.New(store.Config{
 		Backend:    s.folder.backend,
-		Sealer:     recordSealer{s.domain},
+		Sealer:     newRecordSealer(s.domain),
 		Journal:    s.journal,
 		Fatal:      store.Exit,
 		LiveKey:    key,

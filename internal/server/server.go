@@ -34,7 +34,6 @@ import (
 	"github.com/strongroom/strongroom/internal/oidc"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/seal"
-	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/service/cloudhsm"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
@@ -229,14 +228,6 @@ const streamName = "store"
 // firstVersion of the domain key is where those keys come from that must outlast
 // its rotation.
 const firstVersion = 1
-
-// recordSealer gives the store the keys that it seals records under.
-type recordSealer struct{ domain *seal.Domain }
-
-func (r recordSealer) Current() uint32 { return r.domain.Current() }
-func (r recordSealer) Key(version uint32) (secret.Bytes, error) {
-	return r.domain.Derive(version, seal.LabelRecords)
-}
 
 func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	partition := authz.PartitionOf(s.cfg.Regions[0])
