@@ -184,35 +184,44 @@ type unconfirmed struct {
 	epoch uint64
 }
 
-// confirm answers changes when every other node knows of them. Requests that change
-// nothing do not wait for that.
+// confirm answers Updates when every other node knows of what they left or found.
 func (s *Store) confirm(ctx context.Context) {
 	defer close(s.confirmed)
 	for u := range s.unconfirmed {
-		err := s.shared.Confirm(ctx, u.epoch)
+		var err error
+		if s.agreed.Load() < u.epoch {
+			err = s.shared.Confirm(ctx, u.epoch)
+		}
 		if err != nil {
-			err = fmt.Errorf("%w: the change is made; that every node goes by it is not known: %v", ErrUnknown, err)
+			err = fmt.Errorf("%w: what was changed is made; that every node goes by it is not known: %v", ErrUnknown, err)
+		} else {
+			s.agreed.Store(max(s.agreed.Load(), u.epoch))
 		}
 		s.answer(u.group, err)
 	}
 }
 
-// acknowledge answers a group that is durable.
+// agreedLocked tells whether it is known that every other node goes by the state that
+// Updates build upon.
+func (s *Store) agreedLocked() bool { return s.shared == nil || s.agreed.Load() >= s.tail }
+
+// acknowledge answers a group that is durable: records of calls that change nothing at
+// once, Updates when the other nodes know of it.
 func (s *Store) acknowledge(group []*request, epoch uint64) {
 	if s.shared == nil {
 		s.answer(group, nil)
 		return
 	}
-	var change []*request
+	var updates []*request
 	for _, req := range group {
-		if len(req.writes) > 0 {
-			change = append(change, req)
+		if req.update && s.agreed.Load() < epoch {
+			updates = append(updates, req)
 		} else {
 			s.answer([]*request{req}, nil)
 		}
 	}
-	if len(change) > 0 {
-		s.unconfirmed <- unconfirmed{change, epoch}
+	if len(updates) > 0 {
+		s.unconfirmed <- unconfirmed{updates, epoch}
 	}
 }
 

@@ -91,6 +91,39 @@ func TestUnconfirmedChangeIsUnknown(t *testing.T) {
 	}
 }
 
+// TestUpdatesWaitForWhatTheyFound: an Update that is refused because of a change, or
+// that changes nothing after it, is not answered while another node does not know of
+// that change: asked afterwards, that node would refuse for the lack of it.
+func TestUpdatesWaitForWhatTheyFound(t *testing.T) {
+	c := storetest.NewCluster(t)
+	one, two := newNode(t, c), newNode(t, c)
+	refused := errors.New("refused")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer one.Watch("", func(store.Change) { cancel() })()
+	if err := one.Update(ctx, func(tx *store.Tx) error { return counters.Put(tx, store.Deployment, "a", 1) }); !errors.Is(err, store.ErrUnknown) {
+		t.Fatal(err)
+	}
+	waiting, cancel := context.WithCancel(context.Background())
+	err := one.Update(waiting, func(*store.Tx) error { cancel(); return refused })
+	if !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("a refusal, of a state that the other node does not know: %v, want ErrUnknown", err)
+	}
+	answers := make(chan error, 2)
+	go func() { answers <- one.Update(context.Background(), func(*store.Tx) error { return nil }) }()
+	go func() {
+		answers <- one.Update(context.Background(), func(tx *store.Tx) error { return tx.Append([]byte("nothing to do")) })
+	}()
+	two.refresh(t)
+	for range 2 {
+		if err := <-answers; err != nil {
+			t.Errorf("an Update that changes nothing: %v", err)
+		}
+	}
+	if err := one.Update(context.Background(), func(*store.Tx) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("a refusal, once the other node knows: %v", err)
+	}
+}
+
 // TestNodesCountTogether: Updates of two nodes on one record, with neither told of
 // the other's in time, lose nothing, and their records make one chain.
 func TestNodesCountTogether(t *testing.T) {

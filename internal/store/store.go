@@ -132,6 +132,7 @@ type Store struct {
 	unconfirmed chan unconfirmed // closed by the committer
 	confirmed   chan struct{}    // closed when the last of them is answered
 	giveUp      context.CancelFunc
+	agreed      atomic.Uint64 // the newest epoch that all other nodes are known to go by
 
 	views    sync.WaitGroup
 	strays   sync.WaitGroup // reads, some of which nobody waits for any more

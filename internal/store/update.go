@@ -16,6 +16,7 @@ type request struct {
 	records [][]byte
 	frame   bool // wants a frame even without records
 	urgent  bool // may use what is kept in reserve; then it builds upon nothing
+	update  bool // is answered when every other node goes by the state that it left or found
 	bytes   int
 	// alone, if not nil, is called by the committer when the request is durable and
 	// before any other is begun; it is in no group with others.
@@ -59,7 +60,10 @@ func appendRequest(record []byte, more [][]byte) *request {
 // must not act on anything but tx, and must set, not add to, what it captures.
 // It should be quick, because every other Update waits for it.
 //
-// Over a [Shared] backend it returns when every other node goes by the change, too.
+// Over a [Shared] backend it returns when every other node goes by the state that fn
+// left, too, or by the one that it found if it changed nothing or returned an error:
+// what one node refuses because of a change, no other refuses for the lack of it
+// afterwards.
 //
 // Errors: fn's; the context's, ErrFull, ErrUnavailable or ErrStopped when nothing
 // was done; ErrUnknown when that isn't known.
@@ -265,10 +269,11 @@ func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, 
 		return nil, true, nil
 	case result == nil && (!tx.local.empty() || len(tx.records) > 0):
 		req = s.requestLocked(tx)
-	case s.pending.empty():
+	case s.pending.empty() && s.agreedLocked():
 		return nil, false, result
 	default:
 		req = newRequest()
+		req.update = true
 	}
 	s.enqueueLocked(req)
 	return req, false, result
@@ -277,7 +282,7 @@ func (s *Store) execute(ctx context.Context, fn func(*Tx) error) (req *request, 
 // requestLocked puts what tx wrote into the pending state.
 func (s *Store) requestLocked(tx *Tx) *request {
 	req := newRequest()
-	req.records, req.bytes = tx.records, tx.bytes
+	req.records, req.bytes, req.update = tx.records, tx.bytes, true
 	if tx.local.empty() {
 		return req
 	}
