@@ -139,7 +139,7 @@ func (b *Backend) write(ctx context.Context, batch store.Batch, id []byte) (know
 		return false, err
 	}
 	if b.warned.Load() {
-		return false, errors.New("the database has stopped waiting for its standbys")
+		return false, errAlone
 	}
 	if tag.String() != "COMMIT" {
 		return false, fmt.Errorf("the database answers COMMIT with %s", tag)
@@ -169,13 +169,41 @@ func present(b []byte) []byte {
 	return b
 }
 
-// notice hears the warnings on the connection that commits. One is a commit that was
-// acknowledged although a standby may not have it: whoever waited for the standby was
-// cancelled (PostgreSQL documentation, 27.2.8.2).
+// notice hears the warnings on the connection that commits.
 func (b *Backend) notice(_ *pgconn.PgConn, n *pgconn.Notice) {
-	if n.Code == queryCanceled || n.Code == adminShutdown {
+	if unreplicated(n) {
 		b.warned.Store(true)
 	}
+}
+
+// poolNotice hears the same on the other connections.
+func (b *Backend) poolNotice(_ *pgconn.PgConn, n *pgconn.Notice) {
+	if unreplicated(n) {
+		b.alone.Add(1)
+	}
+}
+
+// unreplicated tells whether a warning is of a commit that is acknowledged although a
+// standby may not have it: whoever waited for the standby was cancelled (PostgreSQL
+// documentation, 27.2.8.2). The warning has no SQLSTATE of its own, and its text is in
+// the language of the database; the function that gives it is always the same.
+func unreplicated(n *pgconn.Notice) bool {
+	return n.Routine == "SyncRepWaitForLSN" || n.Code == queryCanceled || n.Code == adminShutdown
+}
+
+// errAlone says that a commit is on the primary, and may be on no standby: another
+// primary may take its place without it.
+var errAlone = errors.New("the database has stopped waiting for its standbys")
+
+// replicated does what commits over the pool, and returns errAlone if the database did
+// not wait for its standbys meanwhile, which may have been for another commit.
+func (b *Backend) replicated(commit func() error) error {
+	before := b.alone.Load()
+	err := commit()
+	if err == nil && b.alone.Load() != before {
+		return errAlone
+	}
+	return err
 }
 
 // resolve finds out whether the commit with this id was made, however long the
@@ -228,7 +256,7 @@ func (b *Backend) resolveOnce(ctx context.Context, id []byte) (found bool, err e
 		}
 	}
 	if b.warned.Load() {
-		return false, errors.New("the database has stopped waiting for its standbys")
+		return false, errAlone
 	}
 	return bytes.Equal(last, id), nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/strongroom/strongroom/internal/store"
 )
@@ -97,14 +98,16 @@ func (b *Backend) unregister(ctx context.Context) error {
 
 // locked runs fn while no node commits, registers or is removed.
 func (b *Backend) locked(ctx context.Context, fn func(tx pgx.Tx, epoch int64, leader string) error) error {
-	return pgx.BeginTxFunc(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		var epoch, frame int64
-		var head []byte
-		var leader string
-		if err := tx.QueryRow(ctx, lockState).Scan(&epoch, &frame, &head, &leader); err != nil {
-			return err
-		}
-		return fn(tx, epoch, leader)
+	return b.replicated(func() error {
+		return pgx.BeginTxFunc(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			var epoch, frame int64
+			var head []byte
+			var leader string
+			if err := tx.QueryRow(ctx, lockState).Scan(&epoch, &frame, &head, &leader); err != nil {
+				return err
+			}
+			return fn(tx, epoch, leader)
+		})
 	})
 }
 
@@ -194,8 +197,12 @@ func (b *Backend) renew(ctx context.Context, refresh func(context.Context) (uint
 	if !due {
 		return nil
 	}
-	tag, err := b.pool.Exec(ctx, `UPDATE strongroom_nodes SET beat = beat + 1, epoch = $3, floor = $4 WHERE id = $1 AND incarnation = $2`,
-		b.cfg.Node, b.node.current(), int64(epoch), int64(b.known.floor()))
+	var tag pgconn.CommandTag
+	err = b.replicated(func() (err error) {
+		tag, err = b.pool.Exec(ctx, `UPDATE strongroom_nodes SET beat = beat + 1, epoch = $3, floor = $4 WHERE id = $1 AND incarnation = $2`,
+			b.cfg.Node, b.node.current(), int64(epoch), int64(b.known.floor()))
+		return err
+	})
 	if err != nil {
 		return refusal("renewing the lease", err)
 	}

@@ -113,6 +113,9 @@ type Backend struct {
 	begun  bool // a transaction that holds the state's row
 	warned atomic.Bool
 	tip    tip
+
+	// alone counts how often the pool was told that a standby was not waited for.
+	alone atomic.Int64
 }
 
 var _ store.Shared = (*Backend)(nil)
@@ -158,6 +161,7 @@ func Open(ctx context.Context, cfg Config) (_ *Backend, err error) {
 	}
 	b.conn = pool.ConnConfig.Copy()
 	b.conn.OnNotice = b.notice
+	pool.ConnConfig.OnNotice = b.poolNotice
 	if b.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}

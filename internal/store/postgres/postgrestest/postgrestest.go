@@ -26,14 +26,18 @@ import (
 type Server struct {
 	bin, dir string
 	settings []string
+	ready    string // what it logs when it can be used
 	as       *syscall.SysProcAttr
 	process  *exec.Cmd
 	ended    chan struct{} // closed when the process has ended
 	schemas  atomic.Int64
 }
 
-// ready is what PostgreSQL logs when it can be used.
-const ready = "database system is ready to accept connections"
+// What PostgreSQL logs when it can be used, and as a standby.
+const (
+	ready        = "database system is ready to accept connections"
+	readyStandby = "database system is ready to accept read-only connections"
+)
 
 // Start starts a server that ends with the test. settings are lines of its
 // configuration, as "fsync=off". Without PostgreSQL on this machine the test is
@@ -61,7 +65,7 @@ func startIn(t testing.TB, settings ...string) *Server {
 	// The folder of the test's may be too deep for a socket's path.
 	dir, err := os.MkdirTemp("", "pg")
 	must(t, err)
-	s := &Server{bin: bin, dir: dir, settings: settings, as: &syscall.SysProcAttr{}}
+	s := &Server{bin: bin, dir: dir, settings: settings, as: &syscall.SysProcAttr{}, ready: ready}
 	s.become(t)
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "strongroom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = s.as, dir
@@ -98,7 +102,9 @@ func Shared() (start func(testing.TB) *Server, stop func()) {
 // find returns the folder of PostgreSQL's programs. Debian keeps them off the PATH.
 func find() string {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path)
+		if path, err = filepath.EvalSymlinks(path); err == nil { // the others are beside it
+			return filepath.Dir(path)
+		}
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is well-formed
 	if len(found) == 0 {
@@ -142,12 +148,12 @@ func (s *Server) Restart(t testing.TB) {
 	must(t, err)
 	must(t, s.process.Start())
 	s.ended = make(chan struct{})
-	started := make(chan bool, 1)
+	started, mark := make(chan bool, 1), s.ready
 	var said []string
 	go func() {
 		defer close(s.ended)
 		for lines := bufio.NewScanner(log); lines.Scan(); {
-			if strings.Contains(lines.Text(), ready) {
+			if strings.Contains(lines.Text(), mark) {
 				started <- true
 			} else if len(started) == 0 {
 				said = append(said, lines.Text())
