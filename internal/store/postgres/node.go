@@ -204,6 +204,7 @@ func (b *Backend) renew(ctx context.Context, refresh func(context.Context) (uint
 		return err
 	})
 	if err != nil {
+		b.abandon(err)
 		return refusal("renewing the lease", err)
 	}
 	if tag.RowsAffected() == 0 {
@@ -265,6 +266,7 @@ func (b *Backend) observe(ctx context.Context, epoch uint64) (behind int, err er
 	})
 	batch.Queue(`SELECT leader FROM strongroom_state WHERE id = 1`).QueryRow(func(r pgx.Row) error { return r.Scan(&leader) })
 	if err := b.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		b.abandon(err)
 		return 0, refusal("asking for the other nodes", err)
 	}
 	now := b.cfg.Steady.Elapsed()

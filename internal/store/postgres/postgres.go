@@ -202,7 +202,9 @@ func (cfg *Config) connections() (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("postgres: %w", err) // without the password
 	}
 	c.MaxConns = poolSize
-	c.ConnConfig.ConnectTimeout = cfg.Timeout
+	// Hosts are asked one after another: each that is silent, of a machine that is off
+	// or cut off, must leave time for the next.
+	c.ConnConfig.ConnectTimeout = cfg.Timeout / time.Duration(1+len(c.ConnConfig.Fallbacks))
 	if c.ConnConfig.ValidateConnect == nil {
 		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}

@@ -160,9 +160,19 @@ func (b *Backend) ask(doing string, question func(context.Context) error) error 
 		err = question(ctx)
 	}
 	if err != nil {
+		b.abandon(err)
 		err = fmt.Errorf("%w: %s: %v", store.ErrUnavailable, doing, err)
 	}
 	return err
+}
+
+// abandon gives up all connections of the pool when one has been silent for too long.
+// The others lead to the same machine, which may be off or cut off: each would take as
+// long to be found out.
+func (b *Backend) abandon(err error) {
+	if pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		b.pool.Reset()
+	}
 }
 
 // broken tells whether an error is one of a connection that was there before, or of a

@@ -1,0 +1,148 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/internal/store"
+)
+
+// route leads to a database, until its machine is cut off: then nothing comes through
+// it any more, and nobody is told.
+type route struct {
+	address string
+
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+// newRoute returns a route to a socket.
+func newRoute(t *testing.T, socket string) *route {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &route{address: l.Addr().String()}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			database, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, client, database)
+			r.mu.Unlock()
+			all.Go(func() { r.copy(client, database) })
+			all.Go(func() { r.copy(database, client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		r.end()
+		all.Wait()
+	})
+	return r
+}
+
+// end ends the connections, so that those who wait for them know.
+func (r *route) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		_ = c.Close()
+	}
+}
+
+func (r *route) copy(to, from net.Conn) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buffer)
+		r.mu.Lock()
+		cut := r.cut
+		r.mu.Unlock()
+		if cut {
+			return
+		}
+		if err == nil {
+			_, err = to.Write(buffer[:n])
+		}
+		if err != nil {
+			_, _ = to.Close(), from.Close()
+			return
+		}
+	}
+}
+
+func (r *route) cutOff() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = true
+}
+
+// routes returns two routes to one database, and its URL over both.
+func routes(t *testing.T) (first, second *route, through string) {
+	t.Helper()
+	u, err := url.Parse(shared(t).URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	socket := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
+	first, second = newRoute(t, socket), newRoute(t, socket)
+	query.Del("host")
+	query.Set("sslmode", "disable")
+	u.Host, u.RawQuery = first.address+","+second.address, query.Encode()
+	return first, second, u.String()
+}
+
+// TestASilentHost: the first host that the URL names is cut off, and takes all
+// connections without a word. The next one is reached all the same.
+func TestASilentHost(t *testing.T) {
+	first, _, through := routes(t)
+	first.cutOff()
+	cfg := settings(through, "one")
+	cfg.Timeout = 2 * time.Second
+	open(t, cfg)
+	first.end()
+}
+
+// TestSilentConnections: the host that all connections lead to is cut off. The first
+// question is lost; the next ones go another way, each connection that there was need
+// not be found out by itself.
+func TestSilentConnections(t *testing.T) {
+	first, _, through := routes(t)
+	cfg := settings(through, "one")
+	cfg.Timeout = 2 * time.Second
+	b := open(t, cfg)
+	var asking sync.WaitGroup
+	for range 50 { // so that there are many connections
+		asking.Go(func() {
+			if _, err := b.Meta(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	first.cutOff()
+	if _, err := b.Meta(context.Background()); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("a question that was lost: %v", err)
+	}
+	if _, err := b.Meta(context.Background()); err != nil {
+		t.Errorf("the second question: %v", err)
+	}
+	first.end()
+}
