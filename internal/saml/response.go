@@ -1,7 +1,6 @@
 package saml
 
 import (
-	"crypto"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -34,13 +33,6 @@ type Verifier struct{ cfg Config }
 
 // New returns a Verifier.
 func New(cfg Config) *Verifier { return &Verifier{cfg: cfg} }
-
-// Provider is an identity provider as an account has registered it.
-type Provider struct {
-	// ARN names the registration, ID the endpoint at AWS that is its own ("SAMLSP…").
-	ARN, ID string
-	Metadata
-}
 
 // Verify returns the assertion of a response that the provider has signed for us. The
 // error wraps one of the reasons of this package.
@@ -104,17 +96,6 @@ func (v *Verifier) vouched(p *Provider, response *etree.Element, now time.Time) 
 		return nil, ErrSignature
 	}
 	return vouched, v.envelope(p, response)
-}
-
-// keys are the keys that the provider signs with at a time.
-func (p *Provider) keys(now time.Time) []crypto.PublicKey {
-	var keys []crypto.PublicKey
-	for _, c := range p.Certificates {
-		if !now.Before(c.NotBefore) && !now.After(c.NotAfter) {
-			keys = append(keys, c.PublicKey)
-		}
-	}
-	return keys
 }
 
 // outline checks that a document is a response with one assertion, and that neither

@@ -43,7 +43,7 @@ func New(tb testing.TB, entityID string, now time.Time) *Provider {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return of(tb, entityID, key, now)
+	return With(tb, entityID, key, now)
 }
 
 // NewRSA makes a provider with an RSA key of 2,048 bits.
@@ -53,10 +53,12 @@ func NewRSA(tb testing.TB, entityID string, now time.Time) *Provider {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return of(tb, entityID, key, now)
+	return With(tb, entityID, key, now)
 }
 
-func of(tb testing.TB, entityID string, key crypto.Signer, now time.Time) *Provider {
+// With makes a provider with a key, RSA or ECDSA.
+func With(tb testing.TB, entityID string, key crypto.Signer, now time.Time) *Provider {
+	tb.Helper()
 	p := &Provider{EntityID: entityID, Now: now, Key: key, tb: tb}
 	p.Certify(now.Add(-time.Hour), now.Add(24*time.Hour))
 	return p

@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"CreateUser", "UserName", "bad", "Tags.member.1.Key", "a", "Tags.member.1.Value", "1", "Tags.member.2.Key", "A", "Tags.member.2.Value", "2"}, 400, "InvalidInput", "Duplicate tag keys"},
 		{[]string{"TagUser", "UserName", "alice", "Tags.member.1.Key", "aws:x", "Tags.member.1.Value", "1"}, 400, "InvalidInput", "reserved"},
 		{[]string{"ListUsers", "Marker", "made-up"}, 400, "ValidationError", "Invalid Marker."},
-		{[]string{"ListSAMLProviders"}, 400, "InvalidAction", "Strongroom does not support iam:ListSAMLProviders yet."},
+		{[]string{"ListSSHPublicKeys"}, 400, "InvalidAction", "Strongroom does not support iam:ListSSHPublicKeys yet."},
 		{[]string{"Nothing"}, 400, "InvalidAction", ""},
 	} {
 		admin.iam(c.call[0], c.call[1:]...).fails(c.status, c.code, c.text)

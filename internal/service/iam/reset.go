@@ -27,6 +27,12 @@ func (s *Service) Reset(ctx context.Context) error {
 			err = clearRecords(ctx, s.Store, oidcProviderRecords, in, func(oidcProviderRecord) bool { return true })
 		}
 		if err == nil {
+			err = clearRecords(ctx, s.Store, samlProviderRecords, in, func(samlProviderRecord) bool { return true })
+		}
+		if err == nil {
+			err = clearRecords(ctx, s.Store, samlMetadataRecords, in, func(samlMetadataRecord) bool { return true })
+		}
+		if err == nil {
 			err = clearRecords(ctx, s.Store, instanceProfileRecords, in, func(instanceProfileRecord) bool { return true })
 		}
 		if err == nil {

@@ -60,13 +60,17 @@ func (s *Service) GetAccountSummary(ctx context.Context, call *authz.Call, _ *ap
 		if err != nil {
 			return err
 		}
+		samlProviders, _, err := samlProviderRecords.Scan(r, scopeOf(account), "", maxSAMLProviders)
+		if err != nil {
+			return err
+		}
 		certificates, _, err := serverCertificateRecords.Scan(r, scopeOf(account), "", maxServerCertificates)
 		if err != nil {
 			return err
 		}
 		summary["ServerCertificates"] = int32(len(certificates))
 		keys, err := keysOf(r, account, "")
-		summary["InstanceProfiles"], summary["Providers"] = int32(len(profiles)), int32(len(providers))
+		summary["InstanceProfiles"], summary["Providers"] = int32(len(profiles)), int32(len(providers)+len(samlProviders))
 		summary["AccountAccessKeysPresent"] = int32(min(len(keys), 1))
 		return err
 	})

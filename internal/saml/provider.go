@@ -1,0 +1,38 @@
+package saml
+
+import (
+	"crypto"
+	"crypto/sha1"
+	"encoding/base64"
+	"time"
+)
+
+// Provider is an identity provider as an account has registered it.
+type Provider struct {
+	// ARN names the registration, whose account and name are Account and Name.
+	ARN, Account, Name string
+	// ID is what the sign-in URL at AWS ends in that is the provider's own ("SAMLSP…").
+	ID string
+	Metadata
+}
+
+// Doc is the provider as condition keys name it: "111122223333/name".
+func (p *Provider) Doc() string { return p.Account + "/" + p.Name }
+
+// NameQualifier sets the provider's subjects apart from those of others (STS API
+// Reference, AssumeRoleWithSAML). SHA-1 makes a short name here, and vouches for nothing.
+func (p *Provider) NameQualifier() string {
+	sum := sha1.Sum([]byte(p.EntityID + p.Doc()))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// keys are the keys that the provider signs with at a time.
+func (p *Provider) keys(now time.Time) []crypto.PublicKey {
+	var keys []crypto.PublicKey
+	for _, c := range p.Certificates {
+		if !now.Before(c.NotBefore) && !now.After(c.NotAfter) {
+			keys = append(keys, c.PublicKey)
+		}
+	}
+	return keys
+}
