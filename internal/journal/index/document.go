@@ -36,19 +36,31 @@ type facts struct {
 // read takes a record apart. A record that is not what the journal's writer makes
 // is found by what could be read of it until then.
 func (h *hasher) read(record []byte) document {
-	o := outline{scanner: scanner{b: record}, key: h.key[:0]}
-	whole := o.read()
-	h.key = o.key
-	// A record that the index cannot date is found without a time bound.
-	doc := document{time: h.seconds(o.time)}
-	if doc.shape = h.shapes[string(o.key)]; doc.shape == nil || !whole {
-		doc.shape = h.shapeOf(record)
-		if whole && len(o.key) <= maxKey {
-			keep(h.shapes, string(o.key), doc.shape)
-		}
+	if at, shape := h.layouts.find(record); shape != nil {
+		return h.document(shape, at.id.of(record), at.time.of(record))
 	}
-	if doc.named = len(o.id) > 0; doc.named {
-		doc.id = h.once(EventID, doc.shape.scope, o.id)
+	o := &h.outline
+	*o = outline{scanner: scanner{b: record}, key: o.key[:0], layout: layout{texts: o.layout.texts[:0], values: o.layout.values[:0]}}
+	whole := o.read()
+	shape := h.shapes[string(o.key)]
+	switch {
+	case shape == nil || !whole:
+		shape = h.shapeOf(record)
+		if whole && len(o.key) <= maxKey {
+			keep(h.shapes, string(o.key), shape)
+		}
+	default:
+		// Its like has come before, and may come again.
+		h.layouts.keep(o, shape)
+	}
+	return h.document(shape, o.id, o.time)
+}
+
+func (h *hasher) document(s *shape, id, time []byte) document {
+	// A record that the index cannot date is found without a time bound.
+	doc := document{time: h.seconds(time), shape: s}
+	if doc.named = len(id) > 0; doc.named {
+		doc.id = h.once(EventID, s.scope, id)
 	}
 	return doc
 }

@@ -243,6 +243,7 @@ func (ix *Index) flush() error {
 func (ix *Index) beginTail() {
 	ix.tail = newTail()
 	clear(ix.terms.shapes)
+	ix.terms.layouts.clear()
 }
 
 // Intervals of Run.

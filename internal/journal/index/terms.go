@@ -79,7 +79,8 @@ type hasher struct {
 	forms  map[Term][]fingerprint
 	shapes map[string]*shape
 
-	key         []byte
+	layouts     layouts
+	outline     outline
 	facts       facts
 	prints      []fingerprint
 	lastTime    string
@@ -94,6 +95,7 @@ func newHasher(key secret.Bytes) *hasher {
 func (h *hasher) remember() {
 	h.known, h.texts, h.lowers = map[Term]fingerprint{}, map[string]string{}, map[string]string{}
 	h.forms, h.shapes = map[Term][]fingerprint{}, map[string]*shape{}
+	h.layouts.bySize = map[int][]*layout{}
 }
 
 const (
