@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/strongroom/strongroom/internal/secret"
 )
@@ -221,12 +222,17 @@ func (s *Store) checkLive(ctx context.Context, state Snapshot, key secret.Bytes,
 	return report, nil
 }
 
-// scanLive calls fn for each element of a state.
+// scanLive calls fn for each element of a state. It takes minutes where there are
+// millions, and lets whoever else has something to do go first, again and again: the
+// scheduler by itself would let it have a processor for 10 ms at a time.
 func (s *Store) scanLive(ctx context.Context, state Snapshot, fn func(key, value []byte)) error {
 	n := 0
 	err := state.Scan(nil, []byte{0xff}, func(key, value []byte) bool {
 		if n++; n%256 == 0 && ctx.Err() != nil {
 			return false
+		}
+		if n%8 == 0 {
+			runtime.Gosched()
 		}
 		if !bytes.Equal(key, liveKey) {
 			fn(key, value)
