@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -78,11 +77,6 @@ Examples:
 // the 30 seconds after which Kubernetes kills.
 const shutdownGrace = 25 * time.Second
 
-// gcPercent lets the heap grow to five times what is in use before it is
-// collected. A server that holds little would otherwise collect many times a
-// second under load; GOGC and GOMEMLIMIT in the environment overrule it.
-const gcPercent = 400
-
 // errSecondSignal ends the process at once.
 var errSecondSignal = errors.New("stopped at once by a second signal; what was under way may not be finished")
 
@@ -108,9 +102,7 @@ func (c *serveCmd) Run(a *app) error {
 	if err := a.lockMemory(); err != nil {
 		log.Info("memory is not locked: keys in use could reach the swap, if there is any", "reason", err)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	boundGarbage()
 	signals := a.signals()
 	s, err := startUp(a, cfg, signals)
 	if err != nil || s == nil {
