@@ -29,6 +29,13 @@ func newCommits(registry prometheus.Registerer) *Commits {
 	return c
 }
 
+// Beside returns Commits for another goroutine, which count in the same figures.
+func (c *Commits) Beside() *Commits {
+	beside := *c
+	beside.begun = Timer{}
+	return &beside
+}
+
 // CommitBegins starts the time.
 func (c *Commits) CommitBegins() { c.begun = Start() }
 

@@ -196,7 +196,7 @@ func (s *Server) openSpool(ctx context.Context) error {
 		return err
 	}
 	s.local, err = store.New(store.Config{Backend: s.folder.local, Sealer: newRecordSealer(s.domain), Journal: s.localJournal, Fatal: store.Exit,
-		Observer: commits{s.disk, s.figures.Commits}})
+		Observer: commits{s.disk, s.figures.Commits.Beside()}})
 	if err != nil {
 		return err
 	}
