@@ -141,7 +141,7 @@ func (s *Spool) Move(ctx context.Context) error {
 		return err
 	}
 	for s.moved == nil || s.moved.Frame < last {
-		if err := s.move(ctx); err != nil {
+		if err := s.move(ctx); err != nil && !errors.Is(err, errMoved) {
 			return err
 		}
 	}
@@ -162,6 +162,9 @@ func (s *Spool) load(ctx context.Context) (position, error) {
 	}
 	return at, err
 }
+
+// errMoved says that a move whose outcome was not known had been made.
+var errMoved = errors.New("spool: more was moved than was known")
 
 // errFull ends a commit's share of the stream.
 var errFull = errors.New("spool: enough for one commit")
@@ -197,6 +200,9 @@ func (s *Spool) move(ctx context.Context) error {
 		at, err := positions.Get(tx, store.Deployment, s.Node)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
+		}
+		if at.Frame > from.Frame && at.Frame <= to.Frame {
+			return errMoved
 		}
 		if at.Frame != from.Frame {
 			return fmt.Errorf("%w: the database is at frame %d of it, this node at %d", ErrCut, at.Frame, from.Frame)
