@@ -162,6 +162,11 @@ type Info struct {
 	Roots []RootInfo
 }
 
+// Has tells whether there is a root with this id.
+func (i Info) Has(id string) bool {
+	return slices.ContainsFunc(i.Roots, func(r RootInfo) bool { return r.ID == id })
+}
+
 // Read reads keyslots. What it returns is well formed and, until Open has
 // succeeded, possibly forged. Its only error is ErrSlotsCorrupt.
 func Read(slots []byte) (Info, error) {

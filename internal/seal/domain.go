@@ -33,6 +33,7 @@ const (
 	LabelRecordIndex    Label = "record-index"   // sealing of the index of audit records
 	LabelRecordTerms    Label = "record-terms"   // fingerprints in that index
 	LabelPendingRecord  Label = "pending-record" // an audit record that waits beside the keyslots
+	LabelOfferedSlots   Label = "offered-slots"  // keyslots that are to be, and what other nodes say to them
 	LabelLookupTokens   Label = "lookup-tokens"  // where a lookup of audit records goes on
 
 	LabelApprovals Label = "approvals" // ids of requests that wait for approval
@@ -55,6 +56,7 @@ const deriveSalt = "strongroom/seal/domain/v1"
 type Domain struct {
 	deployment string
 	state      atomic.Pointer[state]
+	look       atomic.Pointer[func(version uint32)] // see OnUnknown
 }
 
 // state is a Domain at one moment. It is never changed.
@@ -144,6 +146,10 @@ func (d *Domain) Current() uint32 { return d.state.Load().current }
 // error is ErrUnknownVersion.
 func (d *Domain) Derive(version uint32, label Label) (secret.Bytes, error) {
 	key, ok := d.state.Load().keys[version]
+	if look := d.look.Load(); !ok && look != nil && version > d.Current() {
+		(*look)(version)
+		key, ok = d.state.Load().keys[version]
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownVersion, version)
 	}

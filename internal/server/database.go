@@ -147,20 +147,6 @@ func (f *folder) createMeta(ctx context.Context, meta map[string][]byte) error {
 	return err
 }
 
-// setSlots stores keyslots. The other nodes of a database would go on by the old ones,
-// so that there may be none.
-func (f *folder) setSlots(ctx context.Context, meta map[string][]byte) error {
-	shared, ok := f.backend.(*postgres.Backend)
-	if !ok {
-		return f.backend.SetMeta(ctx, meta)
-	}
-	err := shared.SetMetaAlone(ctx, meta)
-	if errors.Is(err, store.ErrConflict) {
-		return problem("other nodes use this database, and would go on by the old keyslots", "Stop them, change the seal here, give them the root if it is a new file, and start them again.", nil)
-	}
-	return err
-}
-
 // rootProblem says of a node without the deployment's root where to get it.
 func (f *folder) rootProblem(in Folder, err error) error {
 	if f.local == nil || !errors.Is(err, seal.ErrRootMissing) || seal.Kind(in.Seal) != seal.KindFile {
@@ -255,11 +241,12 @@ func (s *Server) follow() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	unwatch := s.followSlots(ctx, shared)
 	go func() {
 		defer close(done)
-		shared.Follow(ctx, s.store.Refresh)
+		shared.Follow(ctx, func(renewal context.Context) (uint64, error) { return s.refresh(renewal, ctx) })
 	}()
-	s.unfollow = func() { cancel(); <-done }
+	s.unfollow = func() { unwatch(); cancel(); <-done; s.slots.answers.Wait() }
 }
 
 // leadEvery is how often a node looks whether it leads.

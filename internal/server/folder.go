@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -49,7 +50,10 @@ type folder struct {
 	// local is what a node of a database keeps to itself; nil for the embedded store.
 	local  *pebble.Backend
 	domain *seal.Domain
-	root   seal.Root // that opened it
+	slots  []byte // that the domain was opened with
+	// root opens it. Once the folder is open it is asked for with currentRoot.
+	root   seal.Root
+	rootMu sync.Mutex
 	// fresh says that this start made it.
 	fresh bool
 	mode  string
@@ -59,6 +63,18 @@ type folder struct {
 	regions []string
 	// skipEpochs is how far the epoch jumps: the folder is being restored.
 	skipEpochs uint64
+}
+
+func (f *folder) currentRoot() seal.Root {
+	f.rootMu.Lock()
+	defer f.rootMu.Unlock()
+	return f.root
+}
+
+func (f *folder) setRoot(root seal.Root) {
+	f.rootMu.Lock()
+	defer f.rootMu.Unlock()
+	f.root = root
 }
 
 // openFolder opens the data folder, or makes it where there is none. The mark
@@ -230,7 +246,7 @@ func (f *folder) create(ctx context.Context, cfg *Config, root seal.Root) (err e
 	if err != nil {
 		return err
 	}
-	f.domain, f.root, f.fresh = domain, root, true
+	f.domain, f.slots, f.root, f.fresh = domain, slots, root, true
 	return f.createMeta(ctx, map[string][]byte{
 		metaDeployment: []byte(deployment),
 		metaMode:       []byte(f.mode),
@@ -315,7 +331,8 @@ func (f *folder) unseal(ctx context.Context, in Folder, rand io.Reader, meta map
 	if f.root, err = in.open(ctx, known, rand); err != nil {
 		return f.rootProblem(in, err)
 	}
-	f.domain, err = seal.Open(ctx, f.root, meta[metaSlots])
+	f.slots = meta[metaSlots]
+	f.domain, err = seal.Open(ctx, f.root, f.slots)
 	return err
 }
 

@@ -43,7 +43,8 @@ func (o *operator) InitRecovery(ctx context.Context, by admin.Peer, in admin.New
 		if err != nil {
 			return err
 		}
-		if err := o.putSlots(ctx, []seal.Root{o.folder.root, key}, false, record); err != nil {
+		root := o.folder.currentRoot()
+		if err := o.putSlots(ctx, newSlots{root: root, recovery: key, record: record}); err != nil {
 			return err
 		}
 		made.Recovery = shownSet(key.Set())
@@ -73,7 +74,7 @@ func (o *operator) VerifyRecovery(ctx context.Context, by admin.Peer, in admin.R
 	if err != nil {
 		return admin.Seal{}, refused(err)
 	}
-	return o.sealLocked(), o.store.Append(ctx, record)
+	return o.sealNow(), o.store.Append(ctx, record)
 }
 
 // combine makes the recovery key of its shares.
@@ -135,8 +136,8 @@ func unsealWith(ctx context.Context, texts []string) func(*folder, map[string][]
 		if err != nil {
 			return err
 		}
-		f.root = root
-		f.domain, err = seal.Open(ctx, root, meta[metaSlots])
+		f.root, f.slots = root, meta[metaSlots]
+		f.domain, err = seal.Open(ctx, root, f.slots)
 		return err
 	}
 }
@@ -156,11 +157,7 @@ func (r *recovered) Reseal(ctx context.Context, by admin.Peer) (admin.Seal, erro
 		if err != nil {
 			return err
 		}
-		if err := r.putSlotsOf(ctx, false, record, root); err != nil {
-			return err
-		}
-		r.folder.root = root
-		return nil
+		return r.putSlotsOf(ctx, newSlots{root: root, place: r.in, record: record})
 	})
 }
 

@@ -153,7 +153,29 @@ func (f Folder) open(ctx context.Context, known seal.Info, rand io.Reader) (seal
 	case seal.KindPKCS11:
 		return pkcs11.Open(f.Root.hsm(), stored.ID)
 	}
+	if f.shared() && f.Root.File == "" {
+		return f.openFileOrNext(known, rand)
+	}
 	return seal.OpenFileRoot(f.rootPath(), rand)
+}
+
+// openFileOrNext opens the root file of a node. When it is not one of those that open
+// the deployment and the next one is, this node ended before it put that in its place.
+func (f Folder) openFileOrNext(known seal.Info, rand io.Reader) (seal.Root, error) {
+	root, err := seal.OpenFileRoot(f.rootPath(), rand)
+	if err != nil && !errors.Is(err, seal.ErrRootMissing) {
+		return nil, err
+	}
+	if err == nil && known.Has(root.ID()) {
+		return root, nil
+	}
+	if next, failed := seal.OpenFileRoot(f.rootPath()+nextRoot, rand); failed == nil && known.Has(next.ID()) {
+		return (&folder{}).takeNextRoot(f.rootPath(), rand)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return root, nil // which is refused with what to do
 }
 
 // rootPath is where the root file is that opens the folder.

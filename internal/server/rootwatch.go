@@ -38,10 +38,7 @@ func (s *Server) checkRoot(ctx context.Context, root seal.Root) error {
 	if ctx.Err() != nil {
 		return err // nothing was found
 	}
-	s.changes.Lock()
-	replaced := s.folder.root != root
-	s.changes.Unlock()
-	if replaced { // meanwhile, which explains any error
+	if s.folder.currentRoot() != root { // meanwhile, which explains any error
 		return nil
 	}
 	switch before := s.root.found(err); {
@@ -59,10 +56,7 @@ func (s *Server) watchRoot(ctx context.Context, next time.Time) {
 		wake, stop := s.clock.Wake(next)
 		select {
 		case <-wake:
-			s.changes.Lock()
-			root := s.folder.root
-			s.changes.Unlock()
-			_ = s.checkRoot(ctx, root) // said in the log and in /readyz
+			_ = s.checkRoot(ctx, s.folder.currentRoot()) // said in the log and in /readyz
 			next = s.clock.Now().Add(rootCheckInterval)
 		case <-ctx.Done():
 		}

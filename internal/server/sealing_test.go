@@ -178,7 +178,7 @@ func killedAfter(t *testing.T, writes int, event string, after Folder, change fu
 		t.Errorf("after %d writes a call is answered %d", writes, status)
 	}
 	mustStop(t, again)
-	if n := count(t, cfg.folder(), event); n > 2 || effect != (n > 0) || failure == nil && !effect {
+	if n := count(t, cfg.folder(), event); n > 1 || effect != (n > 0) || failure == nil && !effect {
 		t.Errorf("after %d writes: %d records, in effect %t, %v", writes, n, effect, failure)
 	}
 	return failure == nil

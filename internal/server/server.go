@@ -80,7 +80,8 @@ type Server struct {
 	admin    *admin.Server
 	listener net.Listener
 
-	root rootWatch
+	root  rootWatch
+	slots keyslots
 
 	certificates certificates
 	reload       chan struct{}
@@ -120,7 +121,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 // newServer returns a server that is not open yet.
 func newServer(cfg Config) *Server {
 	return &Server{
-		cfg: cfg, clock: clock.System(), stopped: make(chan struct{}), reload: make(chan struct{}, 1),
+		slots: keyslots{ended: make(chan error, 1)},
+		cfg:   cfg, clock: clock.System(), stopped: make(chan struct{}), reload: make(chan struct{}, 1),
 		figures: metrics.New(), disk: &disk{clock: machineClock, log: cfg.Log, probe: probeFolder(cfg.DataDir)},
 	}
 }
@@ -384,6 +386,8 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	s.warnOfLoneRoot()
 	if s.spool != nil {
 		s.background.Go(func() { s.spool.Run(background) })
+		s.background.Go(func() { s.endWithSeal(background) })
+		s.background.Go(func() { s.onOneNode(background, s.recordOrphans) })
 	}
 	s.background.Go(func() { s.records.Run(background, machineClock) })
 	s.background.Go(func() { s.disk.Run(background) })

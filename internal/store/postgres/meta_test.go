@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/store/postgres"
 )
 
 func TestMetaOfSeveralNodes(t *testing.T) {
@@ -18,19 +19,40 @@ func TestMetaOfSeveralNodes(t *testing.T) {
 	if err := two.CreateMeta(ctx, map[string][]byte{"a": []byte("2")}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a second description: %v, want ErrConflict", err)
 	}
-	if err := one.SetMetaAlone(ctx, map[string][]byte{"a": []byte("3")}); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("a change that two would have to know of: %v, want ErrConflict", err)
+	alone := func(_ map[string][]byte, nodes []postgres.Node) error {
+		if len(nodes) != 1 || nodes[0] != one.Self() {
+			return errNotAlone
+		}
+		return nil
 	}
-	if meta, err := two.Meta(ctx); err != nil || string(meta["a"]) != "1" {
+	version := func() string {
+		if err := two.Advance(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return two.MetaVersion()
+	}
+	before := version()
+	if err := one.SetMetaIf(ctx, map[string][]byte{"a": []byte("3")}, alone); !errors.Is(err, errNotAlone) {
+		t.Errorf("a change that is not allowed: %v", err)
+	}
+	if meta, err := two.Meta(ctx); err != nil || string(meta["a"]) != "1" || len(meta) != 1 || version() != before {
 		t.Errorf("after refusals: %q, %v", meta, err)
+	}
+	if err := one.SetMeta(ctx, map[string][]byte{"b": []byte("1")}); err != nil || version() == before {
+		t.Errorf("a change that two does not see: %v", err)
+	}
+	if nodes, err := two.Nodes(ctx); err != nil || len(nodes) != 2 || nodes[0] != one.Self() || nodes[1] != two.Self() {
+		t.Errorf("%v, %v", nodes, err)
 	}
 	if err := two.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.SetMetaAlone(ctx, map[string][]byte{"a": []byte("4")}); err != nil {
+	if err := one.SetMetaIf(ctx, map[string][]byte{"a": []byte("4"), "b": nil}, alone); err != nil {
 		t.Errorf("alone: %v", err)
 	}
-	if meta, err := one.Meta(ctx); err != nil || string(meta["a"]) != "4" {
+	if meta, err := one.Meta(ctx); err != nil || string(meta["a"]) != "4" || len(meta) != 1 {
 		t.Errorf("after a change: %q, %v", meta, err)
 	}
 }
+
+var errNotAlone = errors.New("not alone")

@@ -108,6 +108,8 @@ type Backend struct {
 	node    node
 	heard   heard
 
+	metaVersion atomic.Pointer[string] // see MetaVersion
+
 	// Of the committer.
 	writer *pgx.Conn
 	begun  bool // a transaction that holds the state's row

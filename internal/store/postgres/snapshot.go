@@ -194,12 +194,16 @@ func (b *Backend) Advance(ctx context.Context) error {
 		return err
 	}
 	var epoch int64
+	var version []byte
 	err := b.ask("asking for the epoch", func(ctx context.Context) error {
-		return b.pool.QueryRow(ctx, `SELECT epoch FROM strongroom_state WHERE id = 1`).Scan(&epoch)
+		return b.pool.QueryRow(ctx, `SELECT epoch, (SELECT value FROM strongroom_meta WHERE name = $1) FROM strongroom_state WHERE id = 1`,
+			[]byte(metaVersion)).Scan(&epoch, &version)
 	})
 	if err != nil {
 		return err
 	}
+	text := string(version)
+	b.metaVersion.Store(&text)
 	b.known.advance(uint64(epoch))
 	return nil
 }
