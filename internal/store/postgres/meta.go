@@ -88,12 +88,12 @@ func (b *Backend) SetMetaIf(_ context.Context, changes map[string][]byte, allow 
 	if err := b.failure.get(); err != nil {
 		return err
 	}
-	version := make([]byte, 16)
-	if _, err := io.ReadFull(b.cfg.Rand, version); err != nil {
-		return fmt.Errorf("postgres: no randomness to change what describes the deployment: %w", err)
+	version, err := b.newMetaVersion()
+	if err != nil {
+		return err
 	}
 	var refused error
-	err := b.ask("changing what describes the deployment", func(ctx context.Context) error {
+	err = b.ask("changing what describes the deployment", func(ctx context.Context) error {
 		return b.locked(ctx, func(tx pgx.Tx, _ int64, _ string) error {
 			meta, err := readMeta(ctx, tx)
 			if err != nil {
@@ -116,6 +116,14 @@ func (b *Backend) SetMetaIf(_ context.Context, changes map[string][]byte, allow 
 		b.tell(epochChannel)
 	}
 	return refused
+}
+
+func (b *Backend) newMetaVersion() ([]byte, error) {
+	version := make([]byte, 16)
+	if _, err := io.ReadFull(b.cfg.Rand, version); err != nil {
+		return nil, fmt.Errorf("postgres: no randomness to change what describes the deployment: %w", err)
+	}
+	return version, nil
 }
 
 func writeMeta(ctx context.Context, tx pgx.Tx, changes map[string][]byte, version []byte) error {

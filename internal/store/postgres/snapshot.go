@@ -266,7 +266,13 @@ func (b *Backend) prune(ctx context.Context) error {
 		if err != nil || floor == nil {
 			return err
 		}
-		upTo := min(*floor, epoch-b.cfg.Remember, pruned+pruneMost)
+		// A restored or reclaimed deployment has skipped epochs: the round begins with
+		// the first that something was written in.
+		var first *int64
+		if err := tx.QueryRow(ctx, `SELECT min(epoch) FROM strongroom_records WHERE epoch > $1`, pruned).Scan(&first); err != nil || first == nil {
+			return err
+		}
+		upTo := min(*floor, epoch-b.cfg.Remember, *first-1+pruneMost)
 		if upTo <= pruned {
 			return nil
 		}

@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Backend) {
 		"snapshots": testSnapshots,
 		"frames":    testFrames,
 		"removing":  testRemoveFrames,
+		"loading":   testLoad,
 	} {
 		t.Run("backend/"+name, func(t *testing.T) { test(t, open(t)) })
 	}
