@@ -203,7 +203,7 @@ func (s *Server) openSpool(ctx context.Context) error {
 		return err
 	}
 	s.appends = s.spool
-	return nil
+	return s.enter(ctx, name)
 }
 
 // closeSpool sends what the node still has, if the database takes it.
@@ -211,8 +211,8 @@ func (s *Server) closeSpool() error {
 	if s.spool != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
 		defer cancel()
-		if err := s.spool.Move(ctx); err != nil {
-			s.cfg.Log.Warn("some audit records stay on this node's disk; its next start sends them to the database", "error", err)
+		if err := s.leave(ctx); err != nil {
+			s.cfg.Log.Warn("some audit records may stay on this node's disk; its next start sends them to the database", "error", err)
 		}
 	}
 	if s.local != nil {
