@@ -189,8 +189,7 @@ type backupRestoreCmd struct {
 	History    string `placeholder:"PATH" help:"The data folder that the backup is of, or a full export of its audit trail: what was changed after the backup is made again."`
 	Checkpoint string `placeholder:"FILE" help:"A later checkpoint that was kept elsewhere: the restore then says, and records, how many audit records are lost."`
 
-	Request  string   `placeholder:"FILE" help:"Where to write what two operators must sign, if the deployment has a two-person rule for restores."`
-	Approval []string `sep:"none" placeholder:"FILE" help:"An operator's signature of that; once for each."`
+	rollbackFlags `embed:""`
 
 	AllowUndoneRevocations bool `help:"Leave keys in the states that they had in the backup. Keys that were disabled since, and whatever else was taken away since, are then in force again at once."`
 }
@@ -220,24 +219,15 @@ func (c *backupRestoreCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	var approvals [][]byte
-	for _, path := range c.Approval {
-		signature, err := readSmall(path)
-		if err != nil {
-			return err
-		}
-		approvals = append(approvals, []byte(signature))
+	approvals, err := c.rollbackFlags.read()
+	if err != nil {
+		return err
 	}
 	done, err := a.restore(context.Background(), server.RestoreConfig{
 		Approvals: approvals, BackupFile: file, History: c.History, KeepKeys: c.AllowUndoneRevocations, Checkpoint: checkpoint, Log: slog.Default(),
 	})
 	progress.done()
-	if missing := new(server.ApprovalMissing); errors.As(err, &missing) && c.Request != "" {
-		if err := os.WriteFile(c.Request, []byte(missing.Text), 0o600); err != nil {
-			return &problem{what: err.Error()}
-		}
-	}
-	if err != nil {
+	if err := c.write(err); err != nil {
 		return err
 	}
 	return c.print(a, done, func() string { return c.describe(done) })

@@ -75,6 +75,8 @@ func ofProcess() *app {
 		},
 		verifyBackup: server.VerifyBackup,
 		restore:      server.Restore,
+		copyStore:    server.CopyStore,
+		reclaim:      server.Reclaim,
 	}
 }
 
@@ -111,6 +113,8 @@ type app struct {
 	openBackups    func(ctx context.Context, in server.Folder) (server.BackupOperator, error)
 	verifyBackup   func(ctx context.Context, in server.BackupFile) (server.BackupInfo, error)
 	restore        func(ctx context.Context, cfg server.RestoreConfig) (server.Restored, error)
+	copyStore      func(ctx context.Context, cfg server.CopyConfig) (server.Copied, error)
+	reclaim        func(ctx context.Context, cfg server.ReclaimConfig) (server.Reclaimed, error)
 
 	// origins says where each setting of this run has come from.
 	origins origins
@@ -146,6 +150,7 @@ type commands struct {
 	Key       keyCmd       `cmd:"" help:"Let a key be deleted earlier."`
 	Recovery  recoveryCmd  `cmd:"" help:"Make, check and use the shares that open the keys when the root is gone."`
 	Seal      sealCmd      `cmd:"" help:"Say what opens the keys, and change it."`
+	Store     storeCmd     `cmd:"" help:"Move a deployment between its data folder and a database."`
 	Trail     trailCmd     `cmd:"" help:"Say where the audit trail may be delivered to, and check what was."`
 	TwoPeople twoPeopleCmd `cmd:"" help:"Say for what two people are needed, and who they may be."`
 	XKS       xksCmd       `cmd:"" name:"xks" help:"Offer keys to another KMS as an external key store."`

@@ -89,7 +89,7 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 			return nil, err
 		}
 	}
-	if err := claimFolder(dir); err != nil {
+	if err := claimFolder(cfg.folder()); err != nil {
 		return nil, err
 	}
 	backend, local, err := cfg.openBackends(ctx, cfg.folder())
@@ -98,6 +98,9 @@ func openFolder(ctx context.Context, cfg *Config) (*folder, error) {
 	}
 	f := &folder{dir: dir, backend: backend, local: local, mode: modeOf(cfg)}
 	meta, err := backend.Meta(ctx)
+	if err == nil {
+		err = refuseMoved(cfg.folder(), meta)
+	}
 	if err == nil {
 		if len(meta[metaDeployment]) == 0 {
 			if err = neverMade(dir); err == nil {
@@ -124,8 +127,9 @@ func neverMade(dir string) error {
 		"Put the whole folder back from a copy, or restore a backup into another one: strongroom backup restore. Nothing was created.", store.ErrCorrupt)
 }
 
-// claimFolder makes dir, or checks that an existing one is ours to use.
-func claimFolder(dir string) error {
+// claimFolder makes the folder, or checks that an existing one is ours to use.
+func claimFolder(in Folder) error {
+	dir := in.Dir
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := makeFolder(dir); err != nil {
@@ -136,13 +140,9 @@ func claimFolder(dir string) error {
 	if err != nil {
 		return problem(fmt.Sprintf("the data folder %s cannot be read", dir), "Start as the user that owns it, or choose another with --data.", err)
 	}
-	if len(entries) > 0 {
-		_, staged := os.Stat(filepath.Join(dir, restoringFolder))
-		if !holdsStore(dir) && staged == nil {
-			return problem(fmt.Sprintf("a restore into %s was not finished", dir), "Run it again: strongroom backup restore FILE --data "+dir, nil)
-		} else if !holdsStore(dir) && !onlyUnfinished(entries) {
-			return problem(fmt.Sprintf("the folder %s holds files that are not Strongroom's", dir),
-				"Choose an empty or a new folder with --data.", nil)
+	if len(entries) > 0 && !holdsStore(dir) {
+		if err := claimable(in, entries); err != nil {
+			return err
 		}
 	}
 	info, err := os.Stat(dir)
@@ -152,6 +152,26 @@ func claimFolder(dir string) error {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return problem(fmt.Sprintf("the data folder %s may be used by others (mode %04o)", dir, perm),
 			"chmod 700 "+dir, nil)
+	}
+	return nil
+}
+
+// claimable refuses a folder without a store that is not one for a first start.
+func claimable(in Folder, entries []os.DirEntry) error {
+	dir := in.Dir
+	if _, err := os.Stat(filepath.Join(dir, restoringFolder)); err == nil {
+		return problem(fmt.Sprintf("a restore into %s was not finished", dir), "Run it again: strongroom backup restore FILE --data "+dir, nil)
+	}
+	if _, err := os.Stat(filepath.Join(dir, copyingFolder)); err == nil {
+		return problem(fmt.Sprintf("a copy into %s was not finished", dir), "Run it again: strongroom store copy --data "+dir+" --to pebble, with the database as --store.", nil)
+	}
+	moved := movedFolder(in)
+	switch {
+	case moved == nil && !onlyUnfinished(entries):
+		return problem(fmt.Sprintf("the folder %s holds files that are not Strongroom's", dir),
+			"Choose an empty or a new folder with --data.", nil)
+	case moved != nil && !in.shared(): // with a database, the folder becomes a node's
+		return moved
 	}
 	return nil
 }
@@ -271,16 +291,44 @@ func openExisting(ctx context.Context, in Folder) (*folder, error) {
 
 // openWith is openExisting with another way to open the domain key.
 func openWith(ctx context.Context, in Folder, unseal func(*folder, map[string][]byte) error) (*folder, error) {
-	if err := errors.Join(in.Root.check(in.Seal), in.checkStore()); err != nil {
-		return nil, err
-	}
-	dir := in.Dir
-	if !holdsStore(dir) {
-		return nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", dir), "Name the data folder with --data.", nil)
-	}
-	backend, local, err := (&Config{Log: slog.Default()}).openBackends(ctx, in)
+	f, meta, err := openDescribed(ctx, in)
 	if err != nil {
 		return nil, err
+	}
+	if err = refuseMoved(in, meta); err == nil {
+		err = unseal(f, meta)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+// openDescribed opens a data folder that a server has made, and returns what its
+// unsealed area says. The domain key stays sealed.
+func openDescribed(ctx context.Context, in Folder) (*folder, map[string][]byte, error) {
+	if err := errors.Join(in.Root.check(in.Seal), in.checkStore()); err != nil {
+		return nil, nil, err
+	}
+	if !holdsStore(in.Dir) {
+		moved := movedFolder(in)
+		if moved != nil && in.shared() { // it becomes a node's
+			return describe(ctx, in)
+		}
+		if moved != nil {
+			return nil, nil, moved
+		}
+		return nil, nil, problem(fmt.Sprintf("%s is no data folder of Strongroom", in.Dir), "Name the data folder with --data.", nil)
+	}
+	return describe(ctx, in)
+}
+
+// describe is openDescribed for a folder that may become a node's.
+func describe(ctx context.Context, in Folder) (*folder, map[string][]byte, error) {
+	dir := in.Dir
+	backend, local, err := (&Config{Log: slog.Default()}).openBackends(ctx, in)
+	if err != nil {
+		return nil, nil, err
 	}
 	f := &folder{dir: dir, backend: backend, local: local}
 	meta, err := backend.Meta(ctx)
@@ -288,17 +336,17 @@ func openWith(ctx context.Context, in Folder, unseal func(*folder, map[string][]
 	if regions := string(meta[metaRegions]); regions != "" {
 		f.regions = strings.Split(regions, ",")
 	}
-	switch {
-	case err != nil:
-	case len(meta[metaDeployment]) == 0:
-		err = problem(fmt.Sprintf("the first start of %s was interrupted; it holds nothing yet", dir), "strongroom serve --data "+dir, nil)
-	default:
-		err = unseal(f, meta)
+	if err == nil && len(meta[metaDeployment]) == 0 && len(meta[metaCopying]) == 0 {
+		if in.shared() {
+			err = problem(fmt.Sprintf("the %s holds no deployment", in.database().Place()), "Check --store.", nil)
+		} else {
+			err = problem(fmt.Sprintf("the first start of %s was interrupted; it holds nothing yet", dir), "strongroom serve --data "+dir, nil)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.close())
+		return nil, nil, errors.Join(err, f.close())
 	}
-	return f, nil
+	return f, meta, nil
 }
 
 func (f *folder) open(ctx context.Context, cfg *Config, meta map[string][]byte) error {

@@ -90,6 +90,10 @@ var restoreRecords = store.NewCollection[restoreRecord]("restore", 1)
 // written after the backup can be taken for a part of what comes now.
 func Restore(ctx context.Context, cfg RestoreConfig) (Restored, error) {
 	dir := cfg.In.Dir
+	if cfg.In.shared() {
+		return Restored{}, problem("a backup is restored into a data folder, and --store names a database",
+			"Leave --store (STRONGROOM_STORE) out, and then copy what was restored into the database:\n  strongroom store copy --data "+dir+" --to …", nil)
+	}
 	if err := checkRestorable(dir); err != nil {
 		return Restored{}, err
 	}
@@ -177,7 +181,7 @@ func (cfg *RestoreConfig) placeRoot() error {
 			return err
 		}
 	}
-	if err := claimable(dir); err != nil {
+	if err := private(dir); err != nil {
 		return err
 	}
 	to := filepath.Join(dir, rootFile)
@@ -202,8 +206,8 @@ func (cfg *RestoreConfig) placeRoot() error {
 	return writeFile(to, text, 0o600)
 }
 
-// claimable refuses a folder that others may use.
-func claimable(dir string) error {
+// private refuses a folder that others may use.
+func private(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		err = problem(fmt.Sprintf("the data folder %s may be used by others (mode %04o)", dir, info.Mode().Perm()), "chmod 700 "+dir, nil)
