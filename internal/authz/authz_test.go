@@ -291,6 +291,7 @@ func TestCommitRunsTwiceAndNotesOnce(t *testing.T) {
 		runs++
 		call.Audit.Resource(account, "T", "before")
 		call.Audit.Resource(account, "T", fmt.Sprint("run ", runs))
+		call.Audit.SetRequest("asked", fmt.Sprint(runs))
 		call.Audit.SetResponse("run", fmt.Sprint(runs))
 		call.Audit.SetAdditional("more", fmt.Sprint(runs))
 		return runs, things.Put(tx, inScope, "a", thing{runs})
@@ -303,7 +304,8 @@ func TestCommitRunsTwiceAndNotesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf(`[{"Resources":[{"Account":"111122223333","Type":"T","ARN":"before"},{"Account":"111122223333","Type":"T","ARN":"run %d"}],`+
-		`"Response":[{"Name":"run","Value":"%d","Members":null}],"Additional":[{"Name":"more","Value":"%d","Members":null}]},%d]`, runs, runs, runs, runs)
+		`"Request":[{"Name":"asked","Value":"%d","Members":null,"List":null}],"Response":[{"Name":"run","Value":"%d","Members":null,"List":null}],`+
+		`"Additional":[{"Name":"more","Value":"%d","Members":null,"List":null}]},%d]`, runs, runs, runs, runs, runs)
 	if len(records) != 1 || records[0] != want {
 		t.Errorf("records %q, want %q", records, want)
 	}

@@ -64,6 +64,9 @@ type Principal struct {
 	AccessKeyID string
 	// UserName is a user's; of a WebIdentity, who its provider says it is.
 	UserName string
+	// NameQualifier sets a WebIdentity of a SAML provider apart from those of others;
+	// empty for everybody else.
+	NameQualifier string
 	// Tags are those of the user or role and of its session, by their keys in
 	// lower case.
 	Tags map[string]string
@@ -144,9 +147,9 @@ func (c *Call) CallerAccountIs(account string) bool { return c.Principal.Account
 // say.
 type Audit struct {
 	Resources []Resource
-	// Response adds members to responseElements; Additional is
-	// additionalEventData. Names are in lowerCamelCase.
-	Response, Additional []Field
+	// Request adds members to requestParameters, Response to responseElements;
+	// Additional is additionalEventData. Names are in lowerCamelCase.
+	Request, Response, Additional []Field
 }
 
 // Resource is an entry of a record's resources.
@@ -157,10 +160,11 @@ type Resource struct {
 }
 
 // Field is a member of a record, with a text value or, if it has Members, an object
-// of them.
+// of them, or, if it has a List, that.
 type Field struct {
 	Name, Value string
 	Members     []Field
+	List        []string
 }
 
 // Resource adds a resource to the record unless it is there already.
@@ -171,6 +175,21 @@ func (a *Audit) Resource(account, typ, arn string) {
 		}
 	}
 	a.Resources = append(a.Resources, Resource{Account: account, Type: typ, ARN: arn})
+}
+
+// SetRequest sets a member of requestParameters.
+func (a *Audit) SetRequest(name, value string) {
+	a.Request = set(a.Request, Field{Name: name, Value: value})
+}
+
+// SetRequestObject sets a member of requestParameters that is an object.
+func (a *Audit) SetRequestObject(name string, members []Field) {
+	a.Request = set(a.Request, Field{Name: name, Members: members})
+}
+
+// SetRequestList sets a member of requestParameters that is a list.
+func (a *Audit) SetRequestList(name string, list []string) {
+	a.Request = set(a.Request, Field{Name: name, List: list})
 }
 
 // SetResponse sets a member of responseElements.

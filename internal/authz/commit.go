@@ -59,6 +59,7 @@ func Commit[T any](ctx context.Context, c *Call, s *store.Store, fn func(tx *sto
 func (a Audit) clone() Audit {
 	return Audit{
 		Resources:  append([]Resource(nil), a.Resources...),
+		Request:    append([]Field(nil), a.Request...),
 		Response:   append([]Field(nil), a.Response...),
 		Additional: append([]Field(nil), a.Additional...),
 	}

@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"strings"
+
 	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/policy"
 )
@@ -30,13 +32,16 @@ func (c *Call) Identity() journal.UserIdentity {
 
 		IdentityProvider: p.Provider,
 	}
+	if p.NameQualifier != "" {
+		id.Type, id.IdentityProvider = "SAMLUser", p.NameQualifier
+	}
 	if s := p.Session; s != nil {
 		id.SessionContext = &journal.SessionContext{
 			CreationDate:   s.Issued,
 			SourceIdentity: s.SourceIdentity,
 
 			MFAAuthenticated: !p.MFA.IsZero(),
-			Provider:         s.Provider,
+			Provider:         webProvider(s.Provider),
 			SessionIssuer: &journal.SessionIssuer{
 				Type: s.Issuer.Type, PrincipalID: s.Issuer.ID, ARN: s.Issuer.ARN, AccountID: s.Issuer.Account, UserName: s.Issuer.Name,
 			},
@@ -46,4 +51,13 @@ func (c *Call) Identity() journal.UserIdentity {
 		id.InvokedBy = c.Via[n-1]
 	}
 	return id
+}
+
+// webProvider is the provider of a session as its records show it: CloudTrail's
+// webIdFederationData are those of web identities, not of SAML's.
+func webProvider(arn string) string {
+	if strings.Contains(arn, ":saml-provider/") {
+		return ""
+	}
+	return arn
 }

@@ -255,6 +255,9 @@ func TestRecords(t *testing.T) {
 	h.act = func(_ context.Context, call *authz.Call, _ *input) (any, error) {
 		call.NeedsNoPermission()
 		call.Audit.Resource("111122223333", "T", "arn")
+		call.Audit.SetRequest("id", "1")
+		call.Audit.SetRequestObject("tags", []authz.Field{{Name: "k", Value: "v"}})
+		call.Audit.SetRequestList("keys", []string{"k", `"l"`})
 		call.Audit.SetResponse("a", `"quoted"`)
 		call.Audit.SetAdditional("b", "2")
 		call.Audit.SetAdditionalObject("c", []authz.Field{{Name: "d", Value: "3"}, {Name: "e", Value: `"4"`}})
@@ -273,7 +276,7 @@ func TestRecords(t *testing.T) {
 	var want map[string]any
 	err = json.Unmarshal([]byte(`{"eventVersion":"1.11","userIdentity":{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root",
 		"accountId":"111122223333","accessKeyId":"AKIAEXAMPLE"},"eventTime":"2026-01-02T03:04:05Z","eventSource":"json.amazonaws.com","eventName":"Read",
-		"awsRegion":"eu-west-1","sourceIPAddress":"192.0.2.7","userAgent":"agent","requestParameters":{"length":4},"responseElements":{"a":"\"quoted\""},
+		"awsRegion":"eu-west-1","sourceIPAddress":"192.0.2.7","userAgent":"agent","requestParameters":{"length":4,"id":"1","tags":{"k":"v"},"keys":["k","\"l\""]},"responseElements":{"a":"\"quoted\""},
 		"additionalEventData":{"b":"2","c":{"d":"3","e":"\"4\""}},"readOnly":true,"resources":[{"accountId":"111122223333","type":"T","ARN":"arn"}],"eventType":"AwsApiCall",
 		"managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3",
 		"cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.example"}}`), &want)

@@ -114,7 +114,7 @@ func (g *Gateway) describe(d *draft, p *pipe, call *authz.Call, out any, refusal
 		}
 	}
 	if p.in != nil {
-		d.parameters = p.row.AuditRequest(d.parameters[:0], p.in)
+		d.parameters = withFields(p.row.AuditRequest(d.parameters[:0], p.in), call.Audit.Request)
 		r.RequestParameters = d.parameters
 	}
 	if refusal != nil {
@@ -150,9 +150,19 @@ func withFields(object []byte, fields []authz.Field) []byte {
 		}
 		object = wire.AppendString(object, f.Name)
 		object = append(object, ':')
-		if len(f.Members) > 0 {
+		switch {
+		case len(f.Members) > 0:
 			object = append(object, withFields(nil, f.Members)...)
-		} else {
+		case len(f.List) > 0:
+			object = append(object, '[')
+			for i, text := range f.List {
+				if i > 0 {
+					object = append(object, ',')
+				}
+				object = wire.AppendString(object, text)
+			}
+			object = append(object, ']')
+		default:
 			object = wire.AppendString(object, f.Value)
 		}
 	}

@@ -73,8 +73,8 @@ type Record struct {
 
 // UserIdentity says who made the call.
 type UserIdentity struct {
-	// Type is Root, IAMUser, AssumedRole, FederatedUser, WebIdentityUser, AWSAccount
-	// or AWSService; empty for service events, which have no caller.
+	// Type is Root, IAMUser, AssumedRole, FederatedUser, WebIdentityUser, SAMLUser,
+	// AWSAccount or AWSService; empty for service events, which have no caller.
 	Type           string
 	PrincipalID    string
 	ARN            string
@@ -85,7 +85,8 @@ type UserIdentity struct {
 	// InvokedBy is the host name of the service that made the call for the
 	// user.
 	InvokedBy string
-	// IdentityProvider is whose token a WebIdentityUser brought.
+	// IdentityProvider is whose token a WebIdentityUser brought, and the name qualifier
+	// of a SAMLUser.
 	IdentityProvider string
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/strongroom/strongroom/internal/metrics"
 	"github.com/strongroom/strongroom/internal/oidc"
 	"github.com/strongroom/strongroom/internal/operation"
+	"github.com/strongroom/strongroom/internal/saml"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/service/cloudhsm"
 	"github.com/strongroom/strongroom/internal/service/iam"
@@ -309,7 +310,10 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	}
 	cfg := gateway.Config{
 		Services: []*operation.Service{
-			cloudhsmapi.Table(s.cloudhsm), cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{Sessions: s.iam, Store: s.store, Verifier: issuers})),
+			cloudhsmapi.Table(s.cloudhsm), cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{
+				Sessions: s.iam, Store: s.store, Verifier: issuers,
+				Responses: saml.New(saml.Config{Clock: machineClock, Partition: partition}),
+			})),
 		},
 		Regions:       s.cfg.Regions,
 		Authenticator: &gateway.Strict{Credentials: s.iam, Clock: machineClock},

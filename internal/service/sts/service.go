@@ -18,6 +18,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/oidc"
+	"github.com/strongroom/strongroom/internal/saml"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -28,6 +29,8 @@ type Sessions interface {
 	// OpenIDProvider returns the issuer of that URL as an account has registered it;
 	// nil if it has not.
 	OpenIDProvider(ctx context.Context, account, issuer string) (*oidc.Issuer, error)
+	// SAMLProvider returns the SAML provider with that ARN; nil if there is none.
+	SAMLProvider(ctx context.Context, arn string) (*saml.Provider, error)
 	// CheckSessionPolicies refuses managed policies that a session of the account
 	// cannot have, with an *awserr.Error.
 	CheckSessionPolicies(ctx context.Context, account string, arns []string) error
@@ -50,6 +53,8 @@ type Config struct {
 	Store *store.Store
 	// Verifier must be set.
 	Verifier Verifier
+	// Responses must be set.
+	Responses ResponseVerifier
 }
 
 // Service implements the operations of AWS STS that exist so far. It is safe for

@@ -71,7 +71,7 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call *authz.Cal
 	keys := claimKeys(issuer, claims)
 	wanted := assumption{
 		action: "sts:AssumeRoleWithWebIdentity", session: in.RoleSessionName, seconds: in.DurationSeconds, identity: claims.SourceIdentity,
-		tags: tagsOf(claims), transitive: claims.TransitiveTags, tagged: len(tags.values) > 0, keys: keys,
+		tags: sortedTags(claims.Tags), transitive: claims.TransitiveTags, tagged: len(tags.values) > 0, keys: keys,
 		denied: func(string) error { return deniedWebIdentity },
 	}
 	if err := wanted.of(ctx, call, role); err != nil {
@@ -166,28 +166,37 @@ const (
 	maxTagValue    = 256
 )
 
-// tagsOf are the session tags of a token.
-func tagsOf(claims *oidc.Claims) []api.Tag {
+// sortedTags are session tags in the order of their keys.
+func sortedTags(of map[string]string) []api.Tag {
 	var tags []api.Tag
-	for _, name := range slices.Sorted(maps.Keys(claims.Tags)) {
-		tags = append(tags, api.Tag{Key: name, Value: claims.Tags[name]})
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		tags = append(tags, api.Tag{Key: name, Value: of[name]})
 	}
 	return tags
 }
 
-// claimedTags checks the session tags of a token.
-func claimedTags(claims *oidc.Claims) (*tagSet, error) {
-	if len(claims.Tags) > maxSessionTags {
-		return nil, api.InvalidIdentityTokenException(fmt.Sprintf("The token has more than %d session tags.", maxSessionTags))
+// broughtTags checks the session tags that a token or a response brings.
+func broughtTags(by string, tags map[string]string, transitive []string) (*tagSet, error) {
+	if len(tags) > maxSessionTags {
+		return nil, api.InvalidIdentityTokenException(fmt.Sprintf("The %s has more than %d session tags.", by, maxSessionTags))
 	}
-	for name, value := range claims.Tags {
+	for name, value := range tags {
 		if n := utf8.RuneCountInString(name); n == 0 || n > maxTagKey || utf8.RuneCountInString(value) > maxTagValue || !tagText(name) || !tagText(value) {
-			return nil, api.InvalidIdentityTokenException("A session tag of the token has a key or a value that tags cannot have.")
+			return nil, api.InvalidIdentityTokenException("A session tag of the " + by + " has a key or a value that tags cannot have.")
 		}
 	}
-	set, refused := newTagSet(tagsOf(claims), claims.TransitiveTags)
+	set, refused := newTagSet(sortedTags(tags), transitive)
 	if refused != nil {
 		return nil, api.InvalidIdentityTokenException(refused.Message)
+	}
+	return set, nil
+}
+
+// claimedTags checks the session tags and the source identity of a token.
+func claimedTags(claims *oidc.Claims) (*tagSet, error) {
+	set, err := broughtTags("token", claims.Tags, claims.TransitiveTags)
+	if err != nil {
+		return nil, err
 	}
 	if id := claims.SourceIdentity; id != "" && (len(id) < 2 || len(id) > 64 || !sessionText(id)) {
 		return nil, api.InvalidIdentityTokenException("The token's source identity is not one that sessions can have.")

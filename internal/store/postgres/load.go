@@ -30,7 +30,7 @@ type refused struct{ error }
 func (r refused) Unwrap() error { return r.error }
 
 // withoutNodes runs fn while no node commits or registers, if this one alone is registered
-// and was not put out. A refused that fn returns is what alone returns, with nothing
+// and was not put out. A refused that fn returns is what it returns, with nothing
 // changed. When an answer is lost fn runs again, and may find its changes made.
 func (b *Backend) withoutNodes(doing string, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if err := b.failure.get(); err != nil {
