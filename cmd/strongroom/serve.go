@@ -48,6 +48,8 @@ type serveCmd struct {
 
 	AuditRetention int `setting:"" placeholder:"DAYS" help:"Remove audit records after so many days, 90 at least. Default: they are kept for ever."`
 
+	CachedKeys int `setting:"" default:"25000" placeholder:"N" help:"Keep so many keys ready in memory, some 2.5 KB each; others are read when they are used. Default: ${default}."`
+
 	AcceptChangedRecords bool `help:"Start although records were changed, removed or put back behind the server's back, and take them as they are: a key that was disabled or a right that was taken away may be back. Recorded in the audit trail."`
 
 	LogFormat string `setting:"" default:"text" placeholder:"FORM" help:"The log's form on stderr: text or json. Default: ${default}."`
@@ -154,7 +156,7 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
 		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
-		AuditShip: c.AuditShip, AuditRetention: c.AuditRetention,
+		AuditShip: c.AuditShip, AuditRetention: c.AuditRetention, CachedKeys: c.CachedKeys,
 		Metrics: c.Metrics, MetricsTLSCert: c.MetricsTLSCert, MetricsTLSKey: c.MetricsTLSKey, MetricsClientCA: c.MetricsClientCA,
 		Log: log,
 	}

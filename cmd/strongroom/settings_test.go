@@ -61,8 +61,8 @@ func TestWhoWins(t *testing.T) {
 
 func TestEverySettingInEveryPlace(t *testing.T) {
 	certDir := t.TempDir() // The files are missing, so that the check of them names them.
-	want := server.Config{DataDir: "d", Listen: "0.0.0.0:0", Account: "123456789012", Regions: []string{"eu-west-1", "us-east-1"}, Seal: "file", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "pebble", Database: server.DatabaseSettings{Lease: 5 * time.Second, PlainTransport: true, NotDurable: true}, Limits: []string{"aws", "keys=5"}, Dev: true, DevListenAny: true, InsecureHTTP: true, AuditShip: []string{"stdout", "file:audit.jsonl"}, AuditRetention: 400}
-	values := [][2]string{{"data", "d"}, {"listen", "0.0.0.0:0"}, {"account", "123456789012"}, {"regions", "eu-west-1, us-east-1"}, {"seal", "file"}, {"store", "pebble"}, {"lease", "5s"}, {"store-plain-transport", "true"}, {"store-not-durable", "true"}, {"limits", "aws,keys=5"}, {"dev", "true"}, {"dev-listen-any", "yes"}, {"insecure-http", "1"}, {"audit-ship", "stdout,file:audit.jsonl"}, {"audit-retention", "400"}, {"log-format", "json"}, {"log-level", "warn"}}
+	want := server.Config{DataDir: "d", Listen: "0.0.0.0:0", Account: "123456789012", Regions: []string{"eu-west-1", "us-east-1"}, Seal: "file", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "pebble", Database: server.DatabaseSettings{Lease: 5 * time.Second, PlainTransport: true, NotDurable: true}, Limits: []string{"aws", "keys=5"}, Dev: true, DevListenAny: true, InsecureHTTP: true, AuditShip: []string{"stdout", "file:audit.jsonl"}, AuditRetention: 400, CachedKeys: 2000}
+	values := [][2]string{{"data", "d"}, {"listen", "0.0.0.0:0"}, {"account", "123456789012"}, {"regions", "eu-west-1, us-east-1"}, {"seal", "file"}, {"store", "pebble"}, {"lease", "5s"}, {"store-plain-transport", "true"}, {"store-not-durable", "true"}, {"limits", "aws,keys=5"}, {"dev", "true"}, {"dev-listen-any", "yes"}, {"insecure-http", "1"}, {"audit-ship", "stdout,file:audit.jsonl"}, {"audit-retention", "400"}, {"cached-keys", "2000"}, {"log-format", "json"}, {"log-level", "warn"}}
 	var env []string
 	var file strings.Builder
 	file.WriteString("# everything\n\n")

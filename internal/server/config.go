@@ -36,6 +36,9 @@ type Config struct {
 	Stdout    io.Writer
 	// AuditRetention is after how many days audit records are removed; 0 for never.
 	AuditRetention int
+	// CachedKeys is how many keys are kept ready in memory, with their material; if 0,
+	// defaultCachedKeys.
+	CachedKeys int
 	// XKSListen is where keys are offered as external key stores; empty for not at
 	// all. It speaks TLS with XKSTLSCert and XKSTLSKey. XKSClientCA, if set, makes
 	// callers show a certificate of its authorities; XKSClientNames are the names
@@ -66,6 +69,21 @@ type Config struct {
 
 func (cfg *Config) folder() Folder {
 	return Folder{Dir: cfg.DataDir, Seal: cfg.Seal, Root: cfg.Root, Store: cfg.Store, Database: cfg.Database}
+}
+
+// What --cached-keys may be.
+const (
+	defaultCachedKeys = 25_000
+	leastCachedKeys   = 100
+	mostCachedKeys    = 10_000_000
+)
+
+// cachedKeys is how many keys are kept ready in memory.
+func (cfg *Config) cachedKeys() int {
+	if cfg.CachedKeys == 0 {
+		return defaultCachedKeys
+	}
+	return cfg.CachedKeys
 }
 
 // rand is the source of all randomness that is handed on.

@@ -254,7 +254,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand()})
+	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand(), CacheSize: s.cfg.cachedKeys()})
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		ExternalKeys: s.xksTo, KeyStoreSecrets: storeSecrets, Clusters: clusters{s.cloudhsm}, HSMKeys: inHSMs, OpenHSM: s.openHSM,
 		Store: s.store, Keyring: ring, Principals: s.iam, Identities: s.iam, Uses: lastUses{s.records, s.store}, Clock: s.clock, Rand: s.cfg.rand(),
 		Regions: s.cfg.Regions, MarkerKey: markers, GrantTokenKey: grantTokens, Limits: limits,
-		Attestation: verifier, Actions: actions, Log: s.cfg.Log, LeastWindow: s.leastWindow,
+		CachedKeys: s.cfg.cachedKeys(), Attestation: verifier, Actions: actions, Log: s.cfg.Log, LeastWindow: s.leastWindow,
 	})
 	if err := s.openDelivery(); err != nil {
 		return nil, err

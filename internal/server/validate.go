@@ -80,6 +80,9 @@ func (c Config) checkKinds() error {
 	if _, err := kms.ParseLimits(c.Limits); err != nil {
 		return refuse("limits", "for one: --limits aws,symmetric=500,111122223333/keys=1000", "%v", err)
 	}
+	if n := c.CachedKeys; n != 0 && (n < leastCachedKeys || n > mostCachedKeys) {
+		return refuse("cached-keys", fmt.Sprintf("leave it out for %d", defaultCachedKeys), "%d is not a number of keys from %d to %d", n, leastCachedKeys, mostCachedKeys)
+	}
 	return nil
 }
 

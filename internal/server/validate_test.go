@@ -74,6 +74,10 @@ func TestValidate(t *testing.T) {
 		{"unknown shipper", func(c *Config) { c.AuditShip = []string{"kafka:x"} }, "audit-ship", "there are: stdout"},
 		{"the same file twice", func(c *Config) { c.AuditShip = []string{"file:a", "file:./a"} }, "audit-ship", "twice"},
 
+		{"few cached keys", func(c *Config) { c.CachedKeys = 100 }, "", ""},
+		{"too few cached keys", func(c *Config) { c.CachedKeys = 99 }, "cached-keys", "100 to 10000000"},
+		{"negative cached keys", func(c *Config) { c.CachedKeys = -1 }, "cached-keys", "100 to"},
+		{"too many cached keys", func(c *Config) { c.CachedKeys = 10_000_001 }, "cached-keys", "to 10000000"},
 		{"retention", func(c *Config) { c.AuditRetention = 90 }, "", ""},
 		{"retention too short", func(c *Config) { c.AuditRetention = 89 }, "audit-retention", "LookupEvents"},
 		{"negative retention", func(c *Config) { c.AuditRetention = -1 }, "audit-retention", "90 to"},
