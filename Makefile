@@ -3,8 +3,9 @@
 GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
+DURATION ?= 1h
 
-.PHONY: help run dev build tools test check generate e2e bench crash faults planted lookup xks
+.PHONY: help run dev build tools test check generate e2e bench scale soak crash faults planted lookup xks
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,12 @@ generate: ## make api/ from models/
 
 bench: ## compare with HTTP servers that do nothing
 	$(GO) run ./bench $(BENCH)
+
+scale: ## memory, start and speed with a million keys (SCALE="-keys 100000")
+	$(GO) run ./bench/scale $(SCALE)
+
+soak: ## an hour of calls and changes: memory and p99 must not grow (DURATION=10m)
+	$(GO) run ./bench/soak -duration $(DURATION)
 
 lookup: ## the first page of LookupEvents over 10 million audit records
 	$(GO) run ./bench/lookup -records 10000000

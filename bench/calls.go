@@ -36,8 +36,8 @@ func (s *strongroom) idle() *point {
 			return nil, err
 		}
 		defer server.Kill()
-		resident, _, err := server.Memory()
-		return &sample{Memory: float64(resident) / 1e6}, err
+		memory, err := server.Memory()
+		return &sample{Memory: float64(memory.Resident) / 1e6}, err
 	})
 }
 

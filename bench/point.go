@@ -62,8 +62,8 @@ func (s shape) put(ctx context.Context, server *binary.Server, cfg load.Config, 
 		Others:     max(0, (watch.machine-watch.server-result.Client).Seconds()/result.Took.Seconds()),
 	}
 	// What is not known, as on other systems than Linux, is 0.
-	if memory, _, err := server.Memory(); err == nil {
-		one.Memory = float64(memory) / 1e6
+	if memory, err := server.Memory(); err == nil {
+		one.Memory = float64(memory.Resident) / 1e6
 	}
 	return one, nil
 }

@@ -304,13 +304,13 @@ func TestHostileSizes(t *testing.T) {
 	if after := snapshot(t, c); after != before {
 		t.Errorf("state changed from\n%s\nto\n%s", before, after)
 	}
-	resident, peak, err := s.Memory()
+	memory, err := s.Memory()
 	if err != nil {
 		t.Skipf("the server's memory is not to be seen here: %v", err)
 	}
-	t.Logf("resident %d MB, at most %d MB", resident>>20, peak>>20)
-	if peak > mostMemory {
-		t.Errorf("the server took %d MB", peak>>20)
+	t.Logf("resident %d MB, at most %d MB", memory.Resident>>20, memory.Peak>>20)
+	if memory.Peak > mostMemory {
+		t.Errorf("the server took %d MB", memory.Peak>>20)
 	}
 }
 

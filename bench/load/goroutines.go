@@ -40,6 +40,10 @@ func (r *run) goroutines(ctx context.Context) error {
 			cancel(err)
 		}
 	}
+	if r.Total > 0 {
+		calling.Wait()
+		r.to = time.Now()
+	}
 	if waitUntil(ctx, r.to) {
 		if err := r.end(); err != nil {
 			cancel(err)
@@ -65,7 +69,7 @@ func (r *run) closed(i int) func() (n int, due time.Time) {
 func (r *run) callAll(ctx context.Context, c *Conn, next func() (int, time.Time), latency *Histogram) error {
 	for ctx.Err() == nil {
 		n, due := next()
-		if !due.Before(r.to) || !waitUntil(ctx, due) {
+		if r.last(n) || !due.Before(r.to) || !waitUntil(ctx, due) {
 			return nil
 		}
 		if _, err := c.Call(r.Requests[n%len(r.Requests)]); err != nil {

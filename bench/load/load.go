@@ -31,8 +31,11 @@ type Config struct {
 	Connections int
 	// Rate, if not 0, makes it an open loop of that many requests a second.
 	Rate float64
-	// Duration is how long is measured; must be set. WarmUp comes before it.
+	// Duration is how long is measured; must be set unless Total is. WarmUp comes
+	// before it.
 	WarmUp, Duration time.Duration
+	// Total, if not 0, is how many requests a closed loop sends, all of them measured.
+	Total int
 	// Mark, if not nil, is called as the measured part begins and as it ends.
 	Mark func() error
 }
@@ -49,13 +52,21 @@ type Result struct {
 	Client time.Duration
 }
 
+// forEver is longer than any load.
+const forEver = 1000 * time.Hour
+
 // silence is how long a server may leave all requests without an answer.
 const silence = 30 * time.Second
+
+var errNothing = errors.New("nothing was answered in time")
 
 var errSilent = fmt.Errorf("no answer for %v", silence)
 
 // Run puts the load on the server. An answer other than 200 is an error.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
+	if cfg.Total > 0 {
+		cfg.WarmUp, cfg.Duration, cfg.Rate = 0, forEver, 0
+	}
 	if len(cfg.Requests) == 0 || cfg.Connections < 1 || cfg.Duration <= 0 {
 		return nil, errors.New("load: requests, connections and a duration must be set")
 	}
@@ -68,7 +79,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	if r.result.Latency.Count() == 0 {
-		return nil, errors.New("nothing was answered in time")
+		return nil, errNothing
 	}
 	return r.result, nil
 }
@@ -109,6 +120,9 @@ func (r *run) mark() error {
 	}
 	return r.Mark()
 }
+
+// last reports whether a connection whose next request is n has none to send.
+func (r *run) last(n int) bool { return r.Total > 0 && n >= r.Total }
 
 // due is when request n of an open loop is due.
 func (r *run) due(n int) time.Time {

@@ -44,6 +44,9 @@ func (r *run) poll(ctx context.Context) (err error) {
 	r.start()
 	if r.Rate == 0 {
 		for i := range p.conns {
+			if r.last(i) {
+				break
+			}
 			if err := p.send(&p.conns[i], time.Now()); err != nil {
 				return err
 			}
@@ -134,6 +137,9 @@ func (p *poller) turn(ctx context.Context) (done bool, err error) {
 		if err := p.sendDue(now); err != nil {
 			return false, err
 		}
+	}
+	if p.Total > 0 && p.busy == 0 {
+		return true, p.end()
 	}
 	if p.ended && p.busy == 0 {
 		return true, nil
@@ -255,7 +261,7 @@ func (p *poller) receive(c *polled) error {
 	switch {
 	case p.Rate > 0:
 		p.idle = append(p.idle, c)
-	case now.Before(p.to):
+	case now.Before(p.to) && !p.last(c.next):
 		return p.send(c, now)
 	}
 	return nil

@@ -202,25 +202,30 @@ func (s *Server) Audit(verb string, args ...string) (*Result, error) {
 	return Run(s.path, append([]string{"audit", verb, "--data", s.Data}, args...)...)
 }
 
-// Memory returns the resident size of the process and its highest value so far,
-// in bytes, as /proc/PID/status has them.
-func (s *Server) Memory() (resident, peak int64, err error) {
+// Memory is what a process has in memory, in bytes.
+type Memory struct {
+	// Resident is all of it, Peak its highest value so far.
+	Resident, Peak int64
+	// Anonymous is what of it is the process's own: neither the executable's file nor
+	// any other's.
+	Anonymous int64
+}
+
+// Memory returns what /proc/PID/status says of the process.
+func (s *Server) Memory() (m Memory, err error) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/status")
 	if err != nil {
-		return 0, 0, err
+		return Memory{}, err
 	}
-	for line := range strings.Lines(string(status)) {
-		name, rest, _ := strings.Cut(line, ":")
-		value, _ := strings.CutSuffix(strings.TrimSpace(rest), " kB")
-		switch name {
-		case "VmRSS":
-			resident, err = strconv.ParseInt(value, 10, 64)
-		case "VmHWM":
-			peak, err = strconv.ParseInt(value, 10, 64)
-		}
+	for name, value := range map[string]*int64{"VmRSS": &m.Resident, "VmHWM": &m.Peak, "RssAnon": &m.Anonymous} {
+		_, rest, _ := strings.Cut(string(status), "\n"+name+":")
+		line, _, _ := strings.Cut(rest, "\n")
+		kilobytes, _ := strings.CutSuffix(strings.TrimSpace(line), " kB")
+		n, err := strconv.ParseInt(kilobytes, 10, 64)
 		if err != nil {
-			return 0, 0, fmt.Errorf("/proc/%d/status: %w", s.pid, err)
+			return Memory{}, fmt.Errorf("/proc/%d/status: %s: %w", s.pid, name, err)
 		}
+		*value = n << 10
 	}
-	return resident << 10, peak << 10, nil
+	return m, nil
 }
