@@ -52,6 +52,8 @@ type serveCmd struct {
 
 	AcceptChangedRecords bool `help:"Start although records were changed, removed or put back behind the server's back, and take them as they are: a key that was disabled or a right that was taken away may be back. Recorded in the audit trail."`
 
+	AcceptEarlierClock bool `help:"Go by the machine's clock although the newest audit record is ahead of it: the clock was ahead by mistake, and was set right. Recorded in the audit trail."`
+
 	LogFormat string `setting:"" default:"text" placeholder:"FORM" help:"The log's form on stderr: text or json. Default: ${default}."`
 	LogLevel  string `setting:"" default:"info" placeholder:"LEVEL" help:"The least that is logged: debug, info, warn or error. Default: ${default}."`
 }
@@ -152,7 +154,7 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 	return server.Config{
 		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Root: c.rootSettings(), Store: c.Store, Database: c.database(),
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Limits: c.Limits, AttestationRoots: c.AttestationRoots, AcceptChangedRecords: c.AcceptChangedRecords,
+		Limits: c.Limits, AttestationRoots: c.AttestationRoots, AcceptChangedRecords: c.AcceptChangedRecords, AcceptEarlierClock: c.AcceptEarlierClock,
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
 		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,

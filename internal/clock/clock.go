@@ -30,16 +30,21 @@ type Shifted struct {
 	offset  time.Duration
 	back    int           // how often it was moved back
 	changed chan struct{} // closed and replaced when offset changes
+
+	forward bool // see Deployment
+	newest  reading
+	machine func() reading // if nil, the machine's
 }
 
 // System returns the machine's clock.
 func System() *Shifted { return &Shifted{} }
 
-// Now returns the machine's time plus the offset.
+// Now returns the machine's time plus the offset; or, of a [Deployment]'s clock while
+// that would be earlier than before, what follows upon the newest time.
 func (s *Shifted) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Now().Add(s.offset).UTC().Round(0)
+	return s.nowLocked()
 }
 
 // Advance moves the clock ahead by d, or back when d is negative.
@@ -49,6 +54,7 @@ func (s *Shifted) Advance(d time.Duration) {
 	s.offset += d
 	if d < 0 {
 		s.back++
+		s.newest = reading{}
 	}
 	if s.changed != nil {
 		close(s.changed)
@@ -92,7 +98,7 @@ func (s *Shifted) Wake(t time.Time) (<-chan struct{}, func()) {
 			}
 			changed := s.changed
 			now := time.Now()
-			wait := t.Sub(now.Add(s.offset))
+			wait := t.Sub(s.nowLocked())
 			moved := s.back != back || setBack(now.Round(0).Sub(begun.Round(0)), now.Sub(begun))
 			s.mu.Unlock()
 			if wait <= 0 || moved {

@@ -4,6 +4,4 @@ package clock
 
 import "time"
 
-var began = time.Now()
-
 func elapsed() time.Duration { return time.Since(began) }

@@ -138,7 +138,7 @@ func clock(cfg Config) []admin.Finding {
 	const check = "clock"
 	found := synchronised()
 	if ahead := cfg.Newest.Sub(cfg.Now); ahead > clockSlack {
-		return append(found, finding(admin.Wrong, check, "set the clock, and have it kept by NTP: chronyc tracking, timedatectl",
+		return append(found, finding(admin.Wrong, check, "set the clock, and have it kept by NTP: chronyc tracking, timedatectl; if it was ahead before, by mistake: docs/operations.md, \"The clock\"",
 			"the newest audit record is %s ahead of the clock: the clock was set back", ahead.Round(time.Second)))
 	}
 	if cfg.Now.Year() < 2026 {

@@ -385,6 +385,13 @@ func (w *Writer) CheckpointDue() (at time.Time, unsigned bool) {
 	return w.unsigned.Add(CheckpointInterval), true
 }
 
+// Newest returns when the newest frame was made; zero if there is none.
+func (w *Writer) Newest() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.time
+}
+
 // Last returns the number of the newest frame that was made; 0 if there is none.
 func (w *Writer) Last() uint64 {
 	w.mu.Lock()

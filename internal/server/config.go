@@ -54,6 +54,9 @@ type Config struct {
 	// AcceptChangedRecords starts on records that were changed, removed or put back
 	// behind Strongroom's back, as they are.
 	AcceptChangedRecords bool
+	// AcceptEarlierClock starts by the machine's clock although it is behind the newest
+	// audit record.
+	AcceptEarlierClock bool
 	// Metrics is where metrics and profiles are shown; empty for nowhere. It speaks TLS
 	// if MetricsTLSCert is set. Whoever asks shows the token in the data folder or, if
 	// MetricsClientCA is set, a certificate of its authorities.

@@ -75,6 +75,9 @@ func (s *Server) openDelivery() error {
 // warnings are for /readyz: nobody's call fails for them.
 func (s *Server) warnings() []string {
 	var all []string
+	if behind := s.clockWarning(); behind != "" {
+		all = append(all, behind)
+	}
 	if s.delivery.Failing() {
 		all = append(all, "a trail cannot be delivered; see GetTrailStatus and the log")
 	}

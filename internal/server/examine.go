@@ -22,8 +22,8 @@ func (o *operator) Examine(ctx context.Context) ([]admin.Finding, error) {
 		return nil, err
 	}
 	serving := o.front != nil
-	// The clock of the deployment: a dev server's may have been moved.
-	found := doctor.Examine(doctor.Config{Dir: o.cfg.DataDir, Now: o.clock.Now(), Newest: newest, Serving: serving})
+	// A dev server's clock may have been moved.
+	found := doctor.Examine(doctor.Config{Dir: o.cfg.DataDir, Now: o.clock.Machine(), Newest: newest, Serving: serving})
 	sealed, err := o.Seal(ctx)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,7 @@ var (
 	figureConnections = metrics.NewGauge("connections", "Open connections of clients.")
 
 	figureFrame    = metrics.NewCounter("journal_frames_total", "Frames in the journal: the number of the newest.")
+	figureClock    = metrics.NewGauge("clock_behind_seconds", "How far the machine's clock is behind the newest time that was acted upon.")
 	figureUnsigned = metrics.NewGauge("journal_unsigned_seconds", "How long the oldest frame after the last checkpoint has waited for its signature; about 1 at most.")
 
 	figureIndexLag     = metrics.NewGauge("index_lag_frames", "Frames of the journal that the index of the audit trail has not taken in yet.")
@@ -73,6 +74,7 @@ func (s *Server) collectFigures(g metrics.Gauges) {
 	g.Flag(figureDiskHangs, hangs != nil)
 	g.Set(figureDiskProbe, probed.Seconds())
 	g.Flag(figureReady, s.ready(ctx) == nil)
+	g.Set(figureClock, s.clock.Ahead().Seconds())
 	calls, most := s.store.Waiting()
 	g.Set(figureWaiting, float64(calls))
 	g.Set(figureWaitingMost, float64(most))

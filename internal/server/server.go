@@ -123,7 +123,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 func newServer(cfg Config) *Server {
 	return &Server{
 		slots: keyslots{ended: make(chan error, 1)},
-		cfg:   cfg, clock: clock.System(), stopped: make(chan struct{}), reload: make(chan struct{}, 1),
+		cfg:   cfg, clock: clock.Deployment(), stopped: make(chan struct{}), reload: make(chan struct{}, 1),
 		figures: metrics.New(), disk: &disk{clock: machineClock, log: cfg.Log, probe: probeFolder(cfg.DataDir)},
 	}
 }
@@ -176,6 +176,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if s.journal, err = s.openJournal(ctx, streamName, s.folder.backend, func() []byte { return s.store.LiveState() }); err != nil {
 		return err
 	}
+	s.holdTime()
 	public, err := journal.MarshalPublicKey(signer.Public().(ed25519.PublicKey))
 	if err != nil {
 		return err
@@ -188,6 +189,10 @@ func (s *Server) openStore(ctx context.Context) error {
 	}
 	s.follow()
 	if err := s.openSpool(ctx); err != nil {
+		return err
+	}
+	s.holdTime() // the node's own stream may know a newer one
+	if err := s.acceptClock(ctx); err != nil {
 		return err
 	}
 	err = s.recordPending(ctx)
@@ -394,6 +399,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		s.background.Go(func() { s.onOneNode(background, s.recordOrphans) })
 	}
 	s.background.Go(func() { s.records.Run(background, machineClock) })
+	s.background.Go(func() { s.watchClock(background, machineClock) })
 	s.background.Go(func() { s.disk.Run(background) })
 	s.background.Go(func() { s.followCertificates(background) })
 	go func() {
@@ -465,6 +471,9 @@ func (s *Server) Notices() []string {
 	}
 	if s.cfg.AcceptChangedRecords {
 		notices = append(notices, "--accept-changed-records: records that were changed behind the server's back are taken as they are. Start without it from now on.")
+	}
+	if s.cfg.AcceptEarlierClock {
+		notices = append(notices, "--accept-earlier-clock: the machine's clock is taken as it is, although the audit trail was ahead of it. Start without it from now on.")
 	}
 	if s.folder.local != nil && s.cfg.Database.NotDurable {
 		notices = append(notices, "--store-not-durable: the database may lose what was acknowledged, keys among it.")
