@@ -3,18 +3,22 @@ package kms
 import (
 	"slices"
 	"strings"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
 )
 
-// usable checks that the key can do what a cryptographic operation asks, in AWS's
+// usable checks that the key can do now what a cryptographic operation asks, in AWS's
 // order: usage, state, algorithm (kms.md §3).
-func (k *key) usable(operation string, usage api.KeyUsageType, algorithm string) error {
+func (k *key) usable(now time.Time, operation string, usage api.KeyUsageType, algorithm string) error {
 	if k.Usage != usage {
 		return api.InvalidKeyUsageException(k.ARN + " key usage is " + string(k.Usage) + " which is not valid for " + operation + ".")
 	}
 	if refused := k.admits(cryptographic); refused != nil {
 		return refused
+	}
+	if k.expired(now) {
+		return api.KMSInvalidStateException(k.ARN + " is " + stateWords[api.KeyStatePendingImport] + ".")
 	}
 	for _, known := range k.spec.algorithms(usage) {
 		if known == algorithm {

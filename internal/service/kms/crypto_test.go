@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
 )
@@ -103,7 +104,7 @@ func TestOrderOfChecks(t *testing.T) {
 func TestUsagePrecedesState(t *testing.T) {
 	k := &key{ARN: "arn", spec: specOf(api.KeySpecSymmetricDefault), keyRecord: keyRecord{
 		State: api.KeyStateDisabled, Usage: api.KeyUsageTypeGenerateVerifyMac, Spec: api.KeySpecSymmetricDefault}}
-	err := k.usable("Encrypt", api.KeyUsageTypeEncryptDecrypt, "SYMMETRIC_DEFAULT")
+	err := k.usable(time.Time{}, "Encrypt", api.KeyUsageTypeEncryptDecrypt, "SYMMETRIC_DEFAULT")
 	if want := "InvalidKeyUsageException: arn key usage is GENERATE_VERIFY_MAC which is not valid for Encrypt."; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

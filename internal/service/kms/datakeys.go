@@ -81,7 +81,7 @@ func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequ
 	if err != nil {
 		return nil, err
 	}
-	if err := k.usable(call.Operation, api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+	if err := k.usable(call.Time, call.Operation, api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
 		return nil, err
 	}
 	plaintext := make(secret.Bytes, length)

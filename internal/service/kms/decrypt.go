@@ -36,7 +36,7 @@ func (s *Service) Decrypt(ctx context.Context, call *authz.Call, in *api.Decrypt
 		return nil, err
 	}
 	in.KeyId = k.ARN // which is what the audit record shows
-	if err := k.usable("Decrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+	if err := k.usable(call.Time, "Decrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
 		return nil, err
 	}
 	if err := checkContext(algorithm, in.EncryptionContext); err != nil {

@@ -18,7 +18,7 @@ func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.Encrypt
 	if err := s.may(ctx, call, need{key: k, conditions: conditions}); err != nil {
 		return nil, err
 	}
-	if err := k.usable("Encrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
+	if err := k.usable(call.Time, "Encrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {
 		return nil, err
 	}
 	if err := checkContext(algorithm, in.EncryptionContext); err != nil {

@@ -55,6 +55,10 @@ func TestExpiry(t *testing.T) {
 	h.opens(blob)
 	h.journal.taken(t)
 	h.clock.Advance(time.Millisecond)
+	// Before it is taken away, too.
+	h.fails(root, "Decrypt", m{"CiphertextBlob": blob}, "KMSInvalidStateException", arn+" is pending import.")
+	h.fails(root, "Encrypt", m{"KeyId": id, "Plaintext": "eA=="}, "KMSInvalidStateException", arn+" is pending import.")
+	h.journal.taken(t)
 	h.work()
 	h.work()
 	r := h.only()

@@ -3,6 +3,7 @@ package kms
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/keyring"
@@ -20,6 +21,8 @@ type key struct {
 	policy *policy.Source
 	spec   *keySpec
 	older  []keyring.Material // for ref
+	// expiry is when the first of its imported materials does; zero if none does.
+	expiry time.Time
 	// names are those of its aliases, nil until someone asked (aliasNames). Every
 	// change of them is a new version of the key.
 	names atomic.Pointer[[]string]
@@ -46,8 +49,17 @@ func newKey(record keyRecord, partition string, version uint64) (*key, error) {
 	for i := range len(record.Materials) - 1 {
 		k.older = append(k.older, record.Materials[i].Material)
 	}
+	for _, g := range record.Materials {
+		if due, ok := record.expires(&g); ok && (k.expiry.IsZero() || due.At.Before(k.expiry)) {
+			k.expiry = due.At
+		}
+	}
 	return k, nil
 }
+
+// expired tells whether material has expired that the worker has not taken away yet: a
+// machine that was suspended answers before it.
+func (k *key) expired(now time.Time) bool { return !k.expiry.IsZero() && !now.Before(k.expiry) }
 
 // current is the material that new ciphertexts are made with; the zero value as
 // long as none was imported.

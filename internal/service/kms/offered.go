@@ -24,5 +24,5 @@ func (s *Service) OfferedKey(ctx context.Context, account, region, id string) (r
 	if k.spec.family != symmetricKey || k.Usage != api.KeyUsageTypeEncryptDecrypt || k.Store != "" {
 		return ref, "", false, store.ErrNotFound
 	}
-	return k.ref(), k.ARN, k.admits(cryptographic) == nil, nil
+	return k.ref(), k.ARN, k.admits(cryptographic) == nil && !k.expired(s.Clock.Now()), nil
 }

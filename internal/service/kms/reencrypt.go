@@ -65,10 +65,10 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	}
 	// Both keys are checked before either is used: no answer tells whether the
 	// ciphertext opens to whom the destination refuses.
-	if err := k.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, sourceAlgorithm); err != nil {
+	if err := k.usable(call.Time, "ReEncrypt", api.KeyUsageTypeEncryptDecrypt, sourceAlgorithm); err != nil {
 		return nil, err
 	}
-	if err := destination.usable("ReEncrypt", api.KeyUsageTypeEncryptDecrypt, destinationAlgorithm); err != nil {
+	if err := destination.usable(call.Time, "ReEncrypt", api.KeyUsageTypeEncryptDecrypt, destinationAlgorithm); err != nil {
 		return nil, err
 	}
 	if err := checkContext(sourceAlgorithm, in.SourceEncryptionContext); err != nil {

@@ -34,7 +34,7 @@ func (s *Service) keyFor(ctx context.Context, call *authz.Call, use *keyUse) (fo
 			return found{}, err
 		}
 	}
-	if err := k.usable(call.Operation, use.usage, use.algorithm); err != nil {
+	if err := k.usable(call.Time, call.Operation, use.usage, use.algorithm); err != nil {
 		return found{}, err
 	}
 	return k, nil
