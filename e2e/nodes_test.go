@@ -26,11 +26,17 @@ import (
 // what it does while one must hold.
 const nodesLease = "6s"
 
-// startNodes runs three servers over one database. All have the root of the first,
-// and its credentials.
+// startNodes runs three servers over one database.
 func startNodes(t *testing.T, url string) (servers []*binary.Server, clients []*kms.Client) {
 	t.Helper()
-	for range 3 {
+	return startNodesWith(t, url, 3, nodesLease)
+}
+
+// startNodesWith runs some servers over one database. All have the root of the first,
+// and its credentials.
+func startNodesWith(t *testing.T, url string, n int, lease string, args ...string) (servers []*binary.Server, clients []*kms.Client) {
+	t.Helper()
+	for range n {
 		data := filepath.Join(t.TempDir(), "data")
 		if len(servers) > 0 {
 			if err := os.Mkdir(data, 0o700); err != nil {
@@ -49,7 +55,7 @@ func startNodes(t *testing.T, url string) (servers []*binary.Server, clients []*
 				}
 			}
 		}
-		s := startIn(t, data, "--store", url, "--lease", nodesLease)
+		s := startIn(t, data, append([]string{"--store", url, "--lease", lease}, args...)...)
 		servers = append(servers, s)
 		base := kmsClient(t, servers[0], defaultRegion).Options()
 		clients = append(clients, kms.New(base, func(o *kms.Options) { o.BaseEndpoint = aws.String(s.URL) }))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,6 +168,32 @@ func (s *Server) Kill() {
 	s.signal(syscall.SIGKILL)
 	<-s.exited
 }
+
+// Pause stops the process in its tracks, as a machine that is suspended, and returns when
+// no thread of it runs any more (Linux).
+func (s *Server) Pause() error {
+	s.signal(syscall.SIGSTOP)
+	return Until("the server is stopped", stopWithin, func() (bool, error) {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.pid))
+		if err != nil || len(stats) == 0 {
+			return false, fmt.Errorf("the threads of process %d cannot be seen: %v", s.pid, err)
+		}
+		for _, path := range stats {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return false, nil // the thread has ended
+			}
+			// The state follows the name, which is in parentheses (proc_pid_stat(5)).
+			if after := text[bytes.LastIndexByte(text, ')')+1:]; !bytes.HasPrefix(after, []byte(" T")) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// Resume lets a paused process go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
 // Stop asks the process with SIGTERM to finish what is under way and end. It is
 // an error when it ends with a code other than 0, or not within a minute; then

@@ -256,8 +256,14 @@ func (s *Server) tryOffer(ctx context.Context, offer slotsOffer) (*openedSlots, 
 	case stored.ID == "":
 		return nil, errors.New("they have no slot for the root that they are for")
 	case stored.ID == root.ID():
-		opened.root = root
-		opened.domain, err = seal.Open(ctx, root, offer.Slots)
+		// What is in memory is not enough: this node must be able to start again.
+		if c, ok := root.(seal.Checker); ok {
+			err = c.Check(ctx)
+		}
+		if err == nil {
+			opened.root = root
+			opened.domain, err = seal.Open(ctx, root, offer.Slots)
+		}
 	case stored.Kind == seal.KindFile:
 		err = s.openNextFile(ctx, opened, stored)
 	default:
