@@ -62,7 +62,9 @@ func (b *Backend) Prepare(ctx context.Context, base uint64) error {
 		return fmt.Errorf("%w: the other nodes have stopped waiting for this one; it registers again", store.ErrUnavailable)
 	case uint64(epoch) != base:
 		b.rollBack(ctx)
-		b.known.advance(uint64(epoch))
+		if err := b.Advance(ctx); err != nil {
+			return err
+		}
 		return fmt.Errorf("%w: the database is at epoch %d, the commit builds upon %d", store.ErrConflict, epoch, base)
 	}
 	b.tip = tip{uint64(frame), head}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -58,8 +57,9 @@ func newProxy(t *testing.T, to string) (*proxy, string) {
 				return
 			}
 			end := func() { _, _ = client.Close(), database.Close() }
-			all.Go(func() { defer end(); p.pass(client, database) })
-			all.Go(func() { defer end(); _, _ = io.Copy(client, database) })
+			var lost atomic.Bool // the answer to what was handed on
+			all.Go(func() { defer end(); p.pass(client, database, &lost) })
+			all.Go(func() { defer end(); answer(client, database, &lost) })
 		}
 	})
 	t.Cleanup(func() { _ = l.Close() })
@@ -68,8 +68,22 @@ func newProxy(t *testing.T, to string) (*proxy, string) {
 	return p, u.String()
 }
 
+// answer hands on what the database says until that is to be lost.
+func answer(client, database net.Conn, lost *atomic.Bool) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := database.Read(buffer)
+		if err != nil || lost.Load() {
+			return
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
 // pass hands on what the node says until it is to lose something.
-func (p *proxy) pass(client, database net.Conn) {
+func (p *proxy) pass(client, database net.Conn, lost *atomic.Bool) {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := client.Read(buffer)
@@ -80,7 +94,7 @@ func (p *proxy) pass(client, database net.Conn) {
 		case theRequest:
 			return
 		case theAnswer:
-			_ = client.Close()
+			lost.Store(true)
 		}
 		if _, err := database.Write(buffer[:n]); err != nil {
 			return

@@ -23,6 +23,7 @@ type unreplicated struct {
 func newUnreplicated(t *testing.T) unreplicated {
 	t.Helper()
 	server := postgrestest.Start(t)
+	server.Exec(t, `CREATE TABLE waited (n INT)`)
 	conn, err := pgx.Connect(context.Background(), server.Address())
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +32,28 @@ func newUnreplicated(t *testing.T) unreplicated {
 	return unreplicated{server, conn}
 }
 
+// waitForStandby returns when commits wait.
 func (u unreplicated) waitForStandby(t *testing.T) {
+	t.Helper()
 	u.Exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { // as it takes a moment until they do
+		defer close(ended)
+		conn, err := pgx.Connect(ctx, u.Address())
+		for err == nil {
+			_, err = conn.Exec(ctx, `INSERT INTO waited VALUES (1)`)
+		}
+	}()
+	for u.cancel(t) == 0 {
+		select {
+		case <-ended:
+			t.Fatal("commits do not wait")
+		default:
+		}
+	}
+	stop()
+	<-ended
 }
 
 func (u unreplicated) waitForNobody(t *testing.T) {
@@ -67,7 +88,7 @@ func TestACommitThatIsNotReplicated(t *testing.T) {
 	database.waitForStandby(t)
 	answered := make(chan error, 1)
 	go func() { answered <- put(2) }()
-	for cancelled := int64(0); cancelled < 20; cancelled += database.cancel(t) {
+	for cancelled := int64(0); cancelled < 5; cancelled += database.cancel(t) {
 		if len(answered) > 0 {
 			t.Fatalf("a change that no standby has is answered: %v", <-answered)
 		}
@@ -75,6 +96,32 @@ func TestACommitThatIsNotReplicated(t *testing.T) {
 	database.waitForNobody(t)
 	if err := <-answered; err != nil {
 		t.Errorf("once the database waits for nobody: %v", err)
+	}
+}
+
+// TestAChangeThatIsNotReplicatedIsNotAdopted: a node does not go by a change of another
+// while no standby has it, although the primary shows it.
+func TestAChangeThatIsNotReplicatedIsNotAdopted(t *testing.T) {
+	database := newUnreplicated(t)
+	at := database.URL(t)
+	one, two := newNode(t, settings(at, "one")), newNode(t, settings(at, "two"))
+	if err := one.put(context.Background(), "a", 1); err != nil {
+		t.Fatal(err)
+	}
+	database.waitForStandby(t)
+	answered := make(chan error, 1)
+	go func() { answered <- one.put(context.Background(), "a", 2) }()
+	for cancelled := int64(0); cancelled < 5; cancelled += database.cancel(t) {
+		if got, err := two.get("a"); err != nil || got != 1 {
+			t.Fatalf("the other node shows %d, %v, which no standby has", got, err)
+		}
+	}
+	database.waitForNobody(t)
+	if err := <-answered; err != nil {
+		t.Errorf("once the database waits for nobody: %v", err)
+	}
+	if got, err := two.get("a"); err != nil || got != 2 {
+		t.Errorf("then the other node shows %d, %v", got, err)
 	}
 }
 

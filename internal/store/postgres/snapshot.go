@@ -27,6 +27,13 @@ func (e *epochs) advance(epoch uint64) {
 	e.epoch = max(e.epoch, epoch)
 }
 
+// now returns the newest epoch that the database is known to keep.
+func (e *epochs) now() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.epoch
+}
+
 // floor returns the least epoch that is still read.
 func (e *epochs) floor() uint64 {
 	e.mu.Lock()
@@ -69,26 +76,43 @@ func (s *snapshot) Close() error {
 
 // Get implements store.Snapshot.
 func (s *snapshot) Get(key []byte) (value []byte, err error) {
-	var pruned int64
+	var has span
 	var epoch *int64
 	err = s.b.ask("reading a record", func(ctx context.Context) error {
-		return s.b.pool.QueryRow(ctx, `SELECT s.pruned, r.epoch, r.value FROM strongroom_state s
+		return s.b.pool.QueryRow(ctx, `SELECT s.pruned, s.epoch, r.epoch, r.value FROM strongroom_state s
 			LEFT JOIN (SELECT epoch, value FROM strongroom_records WHERE key = $1 AND epoch <= $2 ORDER BY epoch DESC LIMIT 1) r ON true
-			WHERE s.id = 1`, present(key), int64(s.epoch)).Scan(&pruned, &epoch, &value)
+			WHERE s.id = 1`, present(key), int64(s.epoch)).Scan(&has.pruned, &has.epoch, &epoch, &value)
 	})
+	if err == nil {
+		err = has.check(s.epoch)
+	}
 	switch {
 	case err != nil:
 		return nil, err
-	case uint64(pruned) > s.epoch:
-		return nil, s.tooOld(pruned)
 	case epoch == nil || value == nil:
 		return nil, store.ErrNotFound
 	}
 	return value, nil
 }
 
-func (s *snapshot) tooOld(pruned int64) error {
-	return fmt.Errorf("%w: epoch %d is read, and the database keeps those from %d on", store.ErrUnavailable, s.epoch, pruned)
+// span is which epochs a database has.
+type span struct{ pruned, epoch int64 }
+
+// spanOf asks for it.
+const spanOf = `SELECT pruned, epoch FROM strongroom_state WHERE id = 1`
+
+func (s *span) scan(r pgx.Row) error { return r.Scan(&s.pruned, &s.epoch) }
+
+// check returns nil when an epoch is one of them. A database that has not come so far
+// is an old primary, or one that has lost what it acknowledged.
+func (s *span) check(epoch uint64) error {
+	switch {
+	case uint64(s.pruned) > epoch:
+		return fmt.Errorf("%w: epoch %d is read, and the database keeps those from %d on", store.ErrUnavailable, epoch, s.pruned)
+	case uint64(s.epoch) < epoch:
+		return fmt.Errorf("%w: epoch %d is known, and the database that was asked is at %d", store.ErrUnavailable, epoch, s.epoch)
+	}
+	return nil
 }
 
 // version is a row of the records.
@@ -124,7 +148,7 @@ func (s *snapshot) Scan(from, to []byte, fn func(key, value []byte) bool) error 
 
 // page reads the versions behind one, in the order of key and epoch.
 func (s *snapshot) page(after version, to []byte, limit int) (page []version, err error) {
-	var pruned int64
+	var has span
 	err = s.b.ask("reading records", func(ctx context.Context) error {
 		page = page[:0]
 		var batch pgx.Batch
@@ -140,11 +164,11 @@ func (s *snapshot) page(after version, to []byte, limit int) (page []version, er
 			}
 			return rows.Err()
 		})
-		batch.Queue(`SELECT pruned FROM strongroom_state WHERE id = 1`).QueryRow(func(r pgx.Row) error { return r.Scan(&pruned) })
+		batch.Queue(spanOf).QueryRow(has.scan)
 		return s.b.pool.SendBatch(ctx, &batch).Close()
 	})
-	if err == nil && uint64(pruned) > s.epoch {
-		err = s.tooOld(pruned)
+	if err == nil {
+		err = has.check(s.epoch)
 	}
 	return page, err
 }
@@ -188,24 +212,58 @@ func broken(err error) bool {
 	return false
 }
 
-// Advance implements store.Shared.
+// Advance implements store.Shared. What the primary shows may be on no standby yet, when
+// whoever waited for that was cancelled, so that another primary could take its place
+// without it; then this node would be at an epoch that comes a second time, with other
+// changes. So it goes on to an epoch only with a commit of its own behind it, for which
+// the standbys were waited for.
 func (b *Backend) Advance(ctx context.Context) error {
 	if err := b.failure.get(); err != nil {
 		return err
 	}
-	var epoch int64
+	const metaOf = `(SELECT value FROM strongroom_meta WHERE name = $1)`
+	var has span
 	var version []byte
 	err := b.ask("asking for the epoch", func(ctx context.Context) error {
-		return b.pool.QueryRow(ctx, `SELECT epoch, (SELECT value FROM strongroom_meta WHERE name = $1) FROM strongroom_state WHERE id = 1`,
-			[]byte(metaVersion)).Scan(&epoch, &version)
+		return b.pool.QueryRow(ctx, `SELECT pruned, epoch, `+metaOf+` FROM strongroom_state WHERE id = 1`, []byte(metaVersion)).
+			Scan(&has.pruned, &has.epoch, &version)
 	})
-	if err != nil {
+	known := b.known.now()
+	switch {
+	case err != nil:
 		return err
+	case uint64(has.epoch) < known:
+		return has.check(known)
+	case uint64(has.epoch) == known:
+		b.noteMeta(version)
+		return nil
 	}
+	var epoch int64
+	err = b.ask("asking for the epoch that the standbys have", func(ctx context.Context) error {
+		err := b.replicated(func() error {
+			return b.pool.QueryRow(ctx, `UPDATE strongroom_nodes SET beat = beat + 1 WHERE id = $2 AND incarnation = $3
+				RETURNING (SELECT epoch FROM strongroom_state WHERE id = 1), `+metaOf, []byte(metaVersion), b.cfg.Node, b.node.current()).
+				Scan(&epoch, &version)
+		})
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		return b.locked(ctx, func(tx pgx.Tx, at int64, _ string) error {
+			epoch = at
+			return tx.QueryRow(ctx, `UPDATE strongroom_state SET id = 1 WHERE id = 1 RETURNING `+metaOf, []byte(metaVersion)).Scan(&version)
+		})
+	})
+	if err == nil {
+		b.noteMeta(version)
+		b.known.advance(uint64(epoch))
+	}
+	return err
+}
+
+// noteMeta keeps what MetaVersion returns.
+func (b *Backend) noteMeta(version []byte) {
 	text := string(version)
 	b.metaVersion.Store(&text)
-	b.known.advance(uint64(epoch))
-	return nil
 }
 
 // Newest implements store.Shared.
@@ -225,7 +283,7 @@ func (b *Backend) Newest(context.Context) (store.Snapshot, error) {
 
 // Changed implements store.Shared.
 func (b *Backend) Changed(_ context.Context, after, upTo uint64) (changed []store.Changed, err error) {
-	var pruned int64
+	var has span
 	err = b.ask("asking what changed", func(ctx context.Context) error {
 		changed = changed[:0]
 		var batch pgx.Batch
@@ -242,13 +300,16 @@ func (b *Backend) Changed(_ context.Context, after, upTo uint64) (changed []stor
 			}
 			return rows.Err()
 		})
-		batch.Queue(`SELECT pruned FROM strongroom_state WHERE id = 1`).QueryRow(func(r pgx.Row) error { return r.Scan(&pruned) })
+		batch.Queue(spanOf).QueryRow(has.scan)
 		return b.pool.SendBatch(ctx, &batch).Close()
 	})
-	if err == nil && uint64(pruned) > after {
-		err = fmt.Errorf("%w: it was at change %d, and the database remembers those after %d", store.ErrOutrun, after, pruned)
+	switch {
+	case err != nil:
+		return nil, err
+	case uint64(has.pruned) > after:
+		return nil, fmt.Errorf("%w: it was at change %d, and the database remembers those after %d", store.ErrOutrun, after, has.pruned)
 	}
-	return changed, err
+	return changed, has.check(upTo)
 }
 
 // pruneMost is how many epochs one round forgets.
