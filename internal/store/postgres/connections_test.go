@@ -146,3 +146,19 @@ func TestSilentConnections(t *testing.T) {
 	}
 	first.end()
 }
+
+// TestConfirmingOverASilentConnection: whoever waits for the other nodes asks again when
+// a question is lost with the host that it went to.
+func TestConfirmingOverASilentConnection(t *testing.T) {
+	first, _, through := routes(t)
+	cfg := settings(through, "one")
+	cfg.Timeout = 2 * time.Second
+	b := open(t, cfg)
+	first.cutOff()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := b.Confirm(ctx, 1); err != nil { // there are no other nodes
+		t.Error(err)
+	}
+	first.end()
+}

@@ -344,7 +344,7 @@ func (b *Backend) takeLead(ctx context.Context, before string) error {
 func (b *Backend) Confirm(ctx context.Context, epoch uint64) error {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		moved := b.heard.confirmed()
-		behind, err := b.observe(ctx, epoch)
+		behind, err := b.observeOnce(ctx, epoch)
 		if err == nil && behind == 0 {
 			return nil
 		}
@@ -358,4 +358,12 @@ func (b *Backend) Confirm(ctx context.Context, epoch uint64) error {
 		}
 		stop()
 	}
+}
+
+// observeOnce is observe, for no longer than a statement may take: a connection to a
+// machine that is cut off never answers.
+func (b *Backend) observeOnce(ctx context.Context, epoch uint64) (behind int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+	defer cancel()
+	return b.observe(ctx, epoch)
 }
