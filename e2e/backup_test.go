@@ -46,37 +46,83 @@ type proof struct {
 
 var proofText = []byte("to be kept for ever")
 
-// makeProofs makes keys of several kinds, n symmetric ones among them.
+// makers make a key of one kind, and something with it.
+var makers = []func(t testing.TB, c *kms.Client) (proof, error){
+	func(t testing.TB, c *kms.Client) (proof, error) { return makeSymmetric(t, c, &kms.CreateKeyInput{}) },
+	func(t testing.TB, c *kms.Client) (proof, error) {
+		return makeSymmetric(t, c, &kms.CreateKeyInput{MultiRegion: aws.Bool(true)})
+	},
+	func(t testing.TB, c *kms.Client) (p proof, err error) {
+		if p.key, err = newProofKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeEncryptDecrypt}); err != nil {
+			return p, err
+		}
+		out, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: &p.key, Plaintext: proofText, EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256})
+		if err == nil {
+			p.rsa = out.CiphertextBlob
+		}
+		return p, err
+	},
+	func(t testing.TB, c *kms.Client) (p proof, err error) {
+		if p.key, err = newProofKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecHmac256, KeyUsage: types.KeyUsageTypeGenerateVerifyMac}); err != nil {
+			return p, err
+		}
+		out, err := c.GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: &p.key, Message: proofText, MacAlgorithm: types.MacAlgorithmSpecHmacSha256})
+		if err == nil {
+			p.mac = out.Mac
+		}
+		return p, err
+	},
+	func(t testing.TB, c *kms.Client) (p proof, err error) {
+		if p.key, err = newProofKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify}); err != nil {
+			return p, err
+		}
+		out, err := c.Sign(t.Context(), &kms.SignInput{KeyId: &p.key, Message: proofText, SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
+		if err == nil {
+			p.signature = out.Signature
+		}
+		return p, err
+	},
+}
+
+func newProofKey(t testing.TB, c *kms.Client, in *kms.CreateKeyInput) (string, error) {
+	out, err := c.CreateKey(t.Context(), in)
+	if err != nil {
+		return "", err
+	}
+	return *out.KeyMetadata.KeyId, nil
+}
+
+func makeSymmetric(t testing.TB, c *kms.Client, in *kms.CreateKeyInput) (p proof, err error) {
+	if p.key, err = newProofKey(t, c, in); err != nil {
+		return p, err
+	}
+	out, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: &p.key, Plaintext: proofText})
+	if err == nil {
+		p.ciphertext = out.CiphertextBlob
+	}
+	return p, err
+}
+
+// makeProofs makes keys of several kinds, n more symmetric ones among them.
 func makeProofs(t testing.TB, s *binary.Server, n int) []proof {
 	t.Helper()
 	var proofs []proof
+	add := func(region string, make func(testing.TB, *kms.Client) (proof, error)) {
+		t.Helper()
+		p, err := make(t, kmsClient(t, s, region))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.region = region
+		proofs = append(proofs, p)
+	}
 	for i := range n {
-		region := []string{defaultRegion, secondRegion}[i%2]
-		c := kmsClient(t, s, region)
-		key := *createKey(t, c, nil).KeyId
-		proofs = append(proofs, proof{key: key, region: region, ciphertext: encrypt(t, c, key, proofText, nil)})
+		add([]string{defaultRegion, secondRegion}[i%2], makers[0])
 	}
-	c := kmsClient(t, s, defaultRegion)
-	multi := *createKey(t, c, &kms.CreateKeyInput{MultiRegion: aws.Bool(true)}).KeyId
-	proofs = append(proofs, proof{key: multi, region: defaultRegion, ciphertext: encrypt(t, c, multi, proofText, nil)})
-	rsa := *createKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeEncryptDecrypt}).KeyId
-	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: &rsa, Plaintext: proofText, EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256})
-	if err != nil {
-		t.Fatal(err)
+	for _, make := range makers[1:] {
+		add(defaultRegion, make)
 	}
-	proofs = append(proofs, proof{key: rsa, region: defaultRegion, rsa: sealed.CiphertextBlob})
-	hmac := *createKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecHmac256, KeyUsage: types.KeyUsageTypeGenerateVerifyMac}).KeyId
-	mac, err := c.GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: &hmac, Message: proofText, MacAlgorithm: types.MacAlgorithmSpecHmacSha256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	proofs = append(proofs, proof{key: hmac, region: defaultRegion, mac: mac.Mac})
-	ecc := *createKey(t, c, &kms.CreateKeyInput{KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify}).KeyId
-	signed, err := c.Sign(t.Context(), &kms.SignInput{KeyId: &ecc, Message: proofText, SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append(proofs, proof{key: ecc, region: defaultRegion, signature: signed.Signature})
+	return proofs
 }
 
 // check uses the key on what it made.

@@ -1,8 +1,10 @@
 // Command restore measures how long backups take: it makes keys on a server, takes a
 // backup of it while it runs, verifies the backup and restores it into an empty
-// folder, with the built binary.
+// folder, with the built binary. With a database it also moves what was restored into
+// that, which must be empty, and back.
 //
 //	go run ./bench/restore -keys 100000
+//	go run ./bench/restore -keys 100000 -database 'postgres:///bench?host=/run/postgresql'
 package main
 
 import (
@@ -25,18 +27,19 @@ import (
 
 func main() {
 	keys := flag.Int64("keys", 20_000, "how many keys")
+	database := flag.String("database", "", "the URL of an empty database to copy into")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "strongroom-restore-")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := run(context.Background(), dir, *keys); err != nil {
+	if err := run(context.Background(), dir, *keys, *database); err != nil {
 		log.Print(err)
 	}
 }
 
-func run(ctx context.Context, dir string, keys int64) error {
+func run(ctx context.Context, dir string, keys int64, database string) error {
 	executable, err := binary.Build(dir, nil)
 	if err != nil {
 		return err
@@ -75,10 +78,30 @@ func run(ctx context.Context, dir string, keys int64) error {
 		fmt.Printf("backup %s: %v, %v per million keys\n", what, took, (took * 1_000_000 / time.Duration(keys)).Round(time.Second))
 	}
 	info, err := os.Stat(file)
-	if err == nil {
-		fmt.Printf("the file has %d bytes a key\n", info.Size()/keys)
+	if err != nil {
+		return err
 	}
-	return err
+	fmt.Printf("the file has %d bytes a key\n", info.Size()/keys)
+	if database == "" {
+		return nil
+	}
+	for _, args := range [][]string{{"--to", database}, {"--store", database, "--to", "pebble"}} {
+		took, err := timed(func() error {
+			result, err := binary.Run(executable, append([]string{"store", "copy", "--data", filepath.Join(dir, "restored")}, args...)...)
+			if err == nil && result.Code != 0 {
+				err = fmt.Errorf("%s", result.Stderr)
+			}
+			if err == nil {
+				fmt.Printf("%s", result.Stdout)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("store copy %s: %v, %v per million keys\n", args[0], took, (took * 1_000_000 / time.Duration(keys)).Round(time.Second))
+	}
+	return nil
 }
 
 func timed(do func() error) (time.Duration, error) {
