@@ -299,13 +299,13 @@ func TestFlagsOfServe(t *testing.T) {
 
 	_, err := parser.Parse([]string{
 		"serve", "--data", "d", "--listen", "l", "--account", "a", "--regions", "r,s", "--seal", "x", "--store", "y",
-		"--tls-cert", "c", "--tls-key", "k", "--attestation-roots", "n", "--dev", "--dev-listen-any", "--insecure-http", "--config", "f", "--log-format", "json", "--log-level", "debug",
+		"--tls-cert", "c", "--tls-key", "k", "--attestation-roots", "n", "--saml-audience", "urn:o,https://o/saml", "--dev", "--dev-listen-any", "--insecure-http", "--config", "f", "--log-format", "json", "--log-level", "debug",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got = flags.Serve.config(nil)
-	want = server.Config{DataDir: "d", Listen: "l", Account: "a", Regions: []string{"r", "s"}, Seal: "x", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "y", Database: server.DatabaseSettings{Lease: time.Minute}, TLSCert: "c", TLSKey: "k", AttestationRoots: "n", Dev: true, DevListenAny: true, InsecureHTTP: true}
+	want = server.Config{DataDir: "d", Listen: "l", Account: "a", Regions: []string{"r", "s"}, Seal: "x", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "y", Database: server.DatabaseSettings{Lease: time.Minute}, TLSCert: "c", TLSKey: "k", AttestationRoots: "n", SAMLAudiences: []string{"urn:o", "https://o/saml"}, Dev: true, DevListenAny: true, InsecureHTTP: true}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("the flags give %+v, want %+v", got, want)
 	}

@@ -24,6 +24,7 @@ type serveCmd struct {
 
 	Limits           []string `setting:"" sep:"," placeholder:"A,B" help:"Quotas and request rates of accounts: aws for AWS's own, NAME=N, or ACCOUNT/NAME=N, where N may be off. Default: none but AWS's quotas per key."`
 	AttestationRoots string   `setting:"" placeholder:"FILE" help:"The roots that attestation documents (Recipient) are trusted by, PEM. AWS publishes its own. Default: none, and such requests are refused."`
+	SAMLAudience     []string `setting:"" name:"saml-audience" sep:"," placeholder:"A,B" help:"What SAML responses name as their audience and recipient. Default: AWS's sign-in endpoints and urn:amazon:webservices."`
 
 	XKSListen     string   `setting:"" name:"xks-listen" placeholder:"ADDR" help:"The address and port on which to offer keys as external key stores, over TLS."`
 	XKSTLSCert    string   `setting:"" name:"xks-tls-cert" placeholder:"FILE" help:"The certificate for that, and its chain, PEM."`
@@ -147,14 +148,10 @@ func (c *serveCmd) Run(a *app) error {
 
 // config is what the flags say.
 func (c *serveCmd) config(log *slog.Logger) server.Config {
-	regions := make([]string, len(c.Regions))
-	for i, region := range c.Regions {
-		regions[i] = strings.TrimSpace(region)
-	}
 	return server.Config{
-		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: regions, Seal: c.Seal, Root: c.rootSettings(), Store: c.Store, Database: c.database(),
+		DataDir: c.Data, Listen: c.Listen, Account: c.Account, Regions: trimmed(c.Regions), Seal: c.Seal, Root: c.rootSettings(), Store: c.Store, Database: c.database(),
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Limits: c.Limits, AttestationRoots: c.AttestationRoots, AcceptChangedRecords: c.AcceptChangedRecords, AcceptEarlierClock: c.AcceptEarlierClock,
+		Limits: c.Limits, AttestationRoots: c.AttestationRoots, SAMLAudiences: trimmed(c.SAMLAudience), AcceptChangedRecords: c.AcceptChangedRecords, AcceptEarlierClock: c.AcceptEarlierClock,
 		XKSListen: c.XKSListen, XKSTLSCert: c.XKSTLSCert, XKSTLSKey: c.XKSTLSKey, XKSClientCA: c.XKSClientCA, XKSClientNames: c.XKSClientName,
 		XKSRoutes: c.XKSRoute, XKSCA: c.XKSCA, XKSCert: c.XKSCert, XKSKey: c.XKSKey,
 		Dev: c.Dev, DevListenAny: c.DevListenAny, InsecureHTTP: c.InsecureHTTP,
@@ -162,6 +159,15 @@ func (c *serveCmd) config(log *slog.Logger) server.Config {
 		Metrics: c.Metrics, MetricsTLSCert: c.MetricsTLSCert, MetricsTLSKey: c.MetricsTLSKey, MetricsClientCA: c.MetricsClientCA,
 		Log: log,
 	}
+}
+
+// trimmed returns the entries of a list without white space around them.
+func trimmed(list []string) []string {
+	var all []string
+	for _, entry := range list {
+		all = append(all, strings.TrimSpace(entry))
+	}
+	return all
 }
 
 func (c *serveCmd) logger(a *app) (*slog.Logger, error) {

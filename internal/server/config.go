@@ -30,6 +30,9 @@ type Config struct {
 	// AttestationRoots is a PEM file of the roots of attestation documents; without
 	// it, requests with a Recipient are refused.
 	AttestationRoots string
+	// SAMLAudiences are what SAML responses name as their audience and recipient;
+	// without any, AWS's sign-in endpoints.
+	SAMLAudiences []string
 	// AuditShip are the sinks that audit records are shipped to, as package ship
 	// reads them; Stdout is what "stdout" is among them, and must be set then.
 	AuditShip []string

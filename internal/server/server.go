@@ -317,7 +317,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 		Services: []*operation.Service{
 			cloudhsmapi.Table(s.cloudhsm), cloudtrailapi.Table(s.trail), iamapi.Table(s.iam), kmsapi.Table(s.kms), stsapi.Table(sts.New(sts.Config{
 				Sessions: s.iam, Store: s.store, Verifier: issuers,
-				Responses: saml.New(saml.Config{Clock: machineClock, Partition: partition}),
+				Responses: saml.New(saml.Config{Clock: machineClock, Partition: partition, Audiences: s.cfg.SAMLAudiences}),
 			})),
 		},
 		Regions:       s.cfg.Regions,

@@ -37,7 +37,7 @@ func refuse(setting, advice, format string, args ...any) error {
 // Validate checks what can be checked without making, changing or listening on
 // anything; it reads the files of certificates and keys. Its error is a [*SettingError].
 func (c Config) Validate() error {
-	for _, check := range []func() error{c.checkNames, c.checkKinds, c.checkTLS, c.checkListen, c.checkShip, c.checkRetention, c.checkAttestation, c.checkXKS, c.checkMetrics} {
+	for _, check := range []func() error{c.checkNames, c.checkKinds, c.checkTLS, c.checkListen, c.checkShip, c.checkRetention, c.checkAttestation, c.checkSAML, c.checkXKS, c.checkMetrics} {
 		if err := check(); err != nil {
 			return err
 		}

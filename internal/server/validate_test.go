@@ -68,6 +68,11 @@ func TestValidate(t *testing.T) {
 		{"attestation roots that are none", func(c *Config) { c.AttestationRoots = cert }, "attestation-roots", "not a root"},
 		{"attestation roots that are a key", func(c *Config) { c.AttestationRoots = key }, "attestation-roots", "PEM block"},
 
+		{"audiences of SAML", func(c *Config) { c.SAMLAudiences = []string{"urn:example:kms", "https://kms.example.com/saml"} }, "", ""},
+		{"no recipient for SAML", func(c *Config) { c.SAMLAudiences = []string{"urn:example:kms"} }, "saml-audience", "none of them is an https:// URL"},
+		{"no URI for SAML", func(c *Config) { c.SAMLAudiences = []string{"https://kms.example.com/saml", "kms"} }, "saml-audience", "no URI"},
+		{"an empty one for SAML", func(c *Config) { c.SAMLAudiences = []string{""} }, "saml-audience", "no URI"},
+
 		{"shippers", func(c *Config) {
 			c.AuditShip = []string{"stdout", " file:audit.jsonl", "syslog:unix:/dev/log", "syslog:tcp:[::1]:601"}
 		}, "", ""},
