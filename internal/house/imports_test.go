@@ -204,8 +204,8 @@ var keepers = map[string][]string{
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
 	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/pkcs11", "internal/seal/recovery", "internal/seal/tpm"},
-	"crypto/aes":             {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
-	"crypto/cipher":          {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/hsm/hsmtest"},
+	"crypto/aes":             {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/saml", "internal/saml/samltest", "internal/hsm/hsmtest"},
+	"crypto/cipher":          {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/saml", "internal/saml/samltest", "internal/hsm/hsmtest"},
 	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/saml/samltest", "internal/hsm/hsmtest", "internal/hsm/cryptoki", "internal/approval/approvaltest"},
 	"math/rand":              {},
 	"math/rand/v2":           {"internal/server", "internal/store/storetest", "internal/store/postgres/postgrestest"},

@@ -22,6 +22,10 @@
 // accepts what SAML does not need and reads ECDSA signatures in another form than XML
 // Signature's, so verification is here.
 //
+// An assertion may be encrypted (XML Encryption) for a private key that was registered
+// with the provider. What does not authenticate its ciphertext is opened only where the
+// response around it is signed.
+//
 // It does not answer the threat of an administrator who registers a provider of their
 // own, of a provider whose keys are stolen, or of somebody who replays an assertion
 // within the five minutes that it is good for, as tools do that assume several roles.
@@ -41,6 +45,8 @@ var (
 	ErrMalformed = errors.New("saml: not a valid response")
 	// ErrSignature: no signature of the provider's keys covers the assertion.
 	ErrSignature = errors.New("saml: the signature is not the provider's")
+	// ErrDecryption: none of the provider's private keys opens the assertion.
+	ErrDecryption = errors.New("saml: the assertion cannot be decrypted")
 	// ErrIssuer: it is not by the provider that it was brought for.
 	ErrIssuer = errors.New("saml: the issuer is not the provider")
 	// ErrProviderExpired: the provider's metadata is not valid any more.

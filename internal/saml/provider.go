@@ -2,6 +2,7 @@ package saml
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha1"
 	"encoding/base64"
 	"time"
@@ -14,6 +15,19 @@ type Provider struct {
 	// ID is what the sign-in URL at AWS ends in that is the provider's own ("SAMLSP…").
 	ID string
 	Metadata
+	// Encrypted says that assertions must be encrypted.
+	Encrypted bool
+	// PrivateKeys returns the keys that assertions may be encrypted for; if nil, there
+	// are none. It is called when one is.
+	PrivateKeys func() ([]*rsa.PrivateKey, error)
+}
+
+// privateKeys are the keys that an assertion may be encrypted for.
+func (p *Provider) privateKeys() ([]*rsa.PrivateKey, error) {
+	if p.PrivateKeys == nil {
+		return nil, nil
+	}
+	return p.PrivateKeys()
 }
 
 // Doc is the provider as condition keys name it: "111122223333/name".

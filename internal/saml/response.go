@@ -67,25 +67,42 @@ func (v *Verifier) vouched(p *Provider, response *etree.Element, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	outer, err := child(response, dsigNS, "Signature")
-	if err != nil {
-		return nil, err
+	if p.Encrypted && assertion.Tag != encryptedTag {
+		return nil, malformed("its assertion is not encrypted, as this provider's must be")
 	}
-	inner, err := child(assertion, dsigNS, "Signature")
+	outer, err := child(response, dsigNS, "Signature")
 	if err != nil {
 		return nil, err
 	}
 	keys := p.keys(now)
 	var vouched *etree.Element
 	if outer != nil {
-		read, err := signed(response, outer, keys)
+		if response, err = signed(response, outer, keys); err != nil {
+			return nil, err
+		}
+		if vouched, err = outline(response); err != nil {
+			return nil, err
+		}
+	}
+	if assertion.Tag == encryptedTag {
+		private, err := p.privateKeys()
 		if err != nil {
 			return nil, err
 		}
-		if vouched, err = outline(read); err != nil {
+		sealed := assertion
+		if vouched != nil {
+			sealed = vouched
+		}
+		if assertion, err = opened(sealed, private, vouched != nil); err != nil {
 			return nil, err
 		}
-		response = read
+		if vouched != nil {
+			vouched = assertion
+		}
+	}
+	inner, err := child(assertion, dsigNS, "Signature")
+	if err != nil {
+		return nil, err
 	}
 	if inner != nil {
 		if vouched, err = signed(assertion, inner, keys); err != nil {
@@ -98,7 +115,11 @@ func (v *Verifier) vouched(p *Provider, response *etree.Element, now time.Time) 
 	return vouched, v.envelope(p, response)
 }
 
-// outline checks that a document is a response with one assertion, and that neither
+// encryptedTag is the name of an assertion that is encrypted.
+const encryptedTag = "EncryptedAssertion"
+
+// outline checks that a document is a response with one assertion, which may be encrypted,
+// and that neither
 // assertions nor responses nor signatures stand anywhere else than they should.
 func outline(root *etree.Element) (*etree.Element, error) {
 	if !is(root, protocolNS, "Response") || attribute(root, "Version") != "2.0" {
@@ -122,8 +143,12 @@ func outline(root *etree.Element) (*etree.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(children(root, assertionNS, "EncryptedAssertion")) > 0 {
-		return nil, malformed("its assertion is encrypted")
+	encrypted, err := child(root, assertionNS, encryptedTag)
+	if err != nil {
+		return nil, err
+	}
+	if assertion == nil {
+		assertion = encrypted
 	}
 	if assertion == nil {
 		return nil, malformed("it has no Assertion")
@@ -139,7 +164,7 @@ func misplaced(el, root, assertion *etree.Element) error {
 		switch c.Tag {
 		case "Response":
 			wrong = c.NamespaceURI() == protocolNS
-		case "Assertion", "EncryptedAssertion":
+		case "Assertion", encryptedTag:
 			wrong = c.NamespaceURI() == assertionNS && c != assertion
 		case "Signature":
 			wrong = c.NamespaceURI() == dsigNS && el != root && el != assertion

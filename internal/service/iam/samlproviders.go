@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -35,7 +36,11 @@ type samlProviderRecord struct {
 	EntityID   string    `json:"entityId"`
 	// Certificates are DER.
 	Certificates [][]byte `json:"certificates"`
-	Tags         []tag    `json:"tags,omitempty"`
+	// Encrypted says that assertions must be encrypted, which they may be for the
+	// private keys.
+	Encrypted   bool             `json:"encrypted,omitempty"`
+	PrivateKeys []samlPrivateKey `json:"privateKeys,omitempty"`
+	Tags        []tag            `json:"tags,omitempty"`
 }
 
 // samlMetadataRecord is a provider's metadata as they were given, under the same id; apart,
@@ -105,14 +110,18 @@ func (s *Service) CreateSAMLProvider(ctx context.Context, call *authz.Call, in *
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseEncryption(in.AssertionEncryptionMode, string(in.AddPrivateKey), ""); err != nil {
-		return nil, err
-	}
 	record := samlProviderRecord{Name: in.Name, Created: now(call), Tags: tags}
 	if err := record.describe(in.SAMLMetadataDocument, record.Created); err != nil {
 		return nil, err
 	}
 	if record.ID, err = s.newID("SAMLSP"); err != nil {
+		return nil, err
+	}
+	add, err := s.newSAMLKey(call, &record, in.AddPrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := record.encrypt(samlKeyChange{mode: in.AssertionEncryptionMode, add: add}); err != nil {
 		return nil, err
 	}
 	return authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateSAMLProviderOutput, error) {
@@ -136,14 +145,6 @@ func (s *Service) CreateSAMLProvider(ctx context.Context, call *authz.Call, in *
 		return &api.CreateSAMLProviderOutput{SAMLProviderArn: arn, Tags: shownTags(tags)},
 			samlProviderRecords.Put(tx, scopeOf(account), in.Name, record)
 	})
-}
-
-// refuseEncryption refuses what asks for assertions that are encrypted.
-func refuseEncryption(mode api.AssertionEncryptionModeType, add, remove string) error {
-	if mode == api.AssertionEncryptionModeTypeRequired || add != "" || remove != "" {
-		return awserr.New("UnsupportedOperationException", "Strongroom does not open encrypted SAML assertions yet.")
-	}
-	return nil
 }
 
 // GetSAMLProvider returns a provider with its metadata.
@@ -174,7 +175,7 @@ func (s *Service) GetSAMLProvider(ctx context.Context, call *authz.Call, in *api
 		r := item.Value
 		return &api.GetSAMLProviderOutput{
 			SAMLProviderUUID: r.ID, SAMLMetadataDocument: string(metadata.Document), CreateDate: &r.Created, ValidUntil: &r.ValidUntil,
-			Tags: listedTags(r.Tags), AssertionEncryptionMode: api.AssertionEncryptionModeTypeAllowed, PrivateKeyList: []api.SAMLPrivateKey{},
+			Tags: listedTags(r.Tags), AssertionEncryptionMode: r.mode(), PrivateKeyList: r.shownKeys(),
 		}, nil
 	})
 }
@@ -198,20 +199,22 @@ func (s *Service) ListSAMLProviders(ctx context.Context, call *authz.Call, _ *ap
 	return out, nil
 }
 
-// UpdateSAMLProvider gives a provider other metadata: responses that were signed by a key
-// that is not in them any more are refused from then on.
+// UpdateSAMLProvider gives a provider other metadata, another private key or another mode.
+// Responses that were signed by a key that is not in the metadata any more are refused
+// from then on.
 func (s *Service) UpdateSAMLProvider(ctx context.Context, call *authz.Call, in *api.UpdateSAMLProviderInput) (*api.UpdateSAMLProviderOutput, error) {
 	o, err := s.samlProvider(call, in.SAMLProviderArn, nil)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := lookupEntity(ctx, s, call, samlProviders, o, nil); err != nil {
+	item, err := lookupEntity(ctx, s, call, samlProviders, o, nil)
+	if err != nil {
 		return nil, err
 	}
-	if err := refuseEncryption(in.AssertionEncryptionMode, string(in.AddPrivateKey), in.RemovePrivateKey); err != nil {
-		return nil, err
+	if in.AddPrivateKey != "" && in.RemovePrivateKey != "" {
+		return nil, api.InvalidInputException("Unable to add and remove private keys in the same request. Set a value for only one of the two parameters.")
 	}
-	if in.SAMLMetadataDocument == "" && in.AssertionEncryptionMode == "" {
+	if in.SAMLMetadataDocument == "" && in.AssertionEncryptionMode == "" && in.AddPrivateKey == "" && in.RemovePrivateKey == "" {
 		return nil, api.InvalidInputException("Unable to update identity provider. No updates are defined for metadata or encryption assertion.")
 	}
 	var described samlProviderRecord
@@ -220,8 +223,18 @@ func (s *Service) UpdateSAMLProvider(ctx context.Context, call *authz.Call, in *
 			return nil, err
 		}
 	}
+	add, err := s.newSAMLKey(call, &item.Value, in.AddPrivateKey)
+	if err != nil {
+		return nil, err
+	}
 	_, err = changeEntity[samlProviderRecord, api.UpdateSAMLProviderOutput](ctx, s, call, samlProviders, o, nil,
 		func(tx *store.Tx, r *samlProviderRecord) (*samlProviderRecord, error) {
+			if r.ID != item.Value.ID { // made anew since, and the key is sealed for the other one
+				return nil, errChanged
+			}
+			if err := r.encrypt(samlKeyChange{mode: in.AssertionEncryptionMode, add: add, remove: in.RemovePrivateKey}); err != nil {
+				return nil, err
+			}
 			if in.SAMLMetadataDocument == "" {
 				return r, nil
 			}
@@ -299,7 +312,10 @@ func (s *Service) SAMLProvider(ctx context.Context, arn string) (*saml.Provider,
 	if err != nil {
 		return nil, err
 	}
-	p := &saml.Provider{ARN: arn, Account: account, Name: name, ID: r.ID, Metadata: saml.Metadata{EntityID: r.EntityID, ValidUntil: r.ValidUntil}}
+	p := &saml.Provider{
+		ARN: arn, Account: account, Name: name, ID: r.ID, Metadata: saml.Metadata{EntityID: r.EntityID, ValidUntil: r.ValidUntil},
+		Encrypted: r.Encrypted, PrivateKeys: func() ([]*rsa.PrivateKey, error) { return s.samlKeys(account, &r) },
+	}
 	for _, der := range r.Certificates {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {

@@ -118,6 +118,8 @@ func refusedResponse(err error) error {
 		return api.InvalidIdentityTokenException("Invalid base64 SAMLResponse")
 	case errors.Is(err, saml.ErrSignature):
 		return api.InvalidIdentityTokenException("Response signature invalid")
+	case errors.Is(err, saml.ErrDecryption):
+		return api.InvalidIdentityTokenException("Assertion cannot be decrypted with the private keys of the specified provider")
 	case errors.Is(err, saml.ErrIssuer):
 		return api.InvalidIdentityTokenException("Issuer not present in specified provider")
 	case errors.Is(err, saml.ErrProviderExpired):
