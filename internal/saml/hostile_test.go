@@ -200,6 +200,7 @@ func TestHostileDocuments(t *testing.T) {
 		"a stranger's key, named ours":  {sign(samltest.Signing{Key: stranger.Key, KeyInfo: samltest.KeyInfo(p.Certificate)}), saml.ErrSignature},
 		"an empty digest":               {edit(digestIn(x.signature), ""), saml.ErrMalformed},
 		"another digest":                {edit(digestIn(x.signature), base64.StdEncoding.EncodeToString(make([]byte, 32))), saml.ErrSignature},
+		"a long signed info":            {replace("<ds:Transforms>", "<ds:Transforms>"+strings.Repeat("<ds:Transform/>", 1_000)), saml.ErrMalformed},
 		"no reference":                  {edit("<ds:Reference URI=\"#_assertion\">", "<ds:Reference>"), saml.ErrMalformed},
 		"a reference to all":            {sign(samltest.Signing{URI: " "}), saml.ErrMalformed},
 		"a reference to the response":   {sign(samltest.Signing{ID: samltest.ResponseID}), saml.ErrMalformed},
@@ -359,14 +360,17 @@ func TestEveryByte(t *testing.T) {
 		}
 	}
 	for at := range good {
-		flipped := bytes.Clone(good)
-		flipped[at] ^= 1
-		check(at, flipped)
-		check(at, slices.Delete(bytes.Clone(good), at, at+1))
+		changed := bytes.Clone(good)
+		if at%2 == 0 {
+			changed[at] ^= 1
+		} else {
+			changed = slices.Delete(changed, at, at+1)
+		}
+		check(at, changed)
 	}
 	// What stands outside of the assertion is not signed.
-	if accepted == 0 || accepted > 2*(len(good)-len(p.Assertion(claims()))) {
-		t.Errorf("%d of %d changes were accepted", accepted, 2*len(good))
+	if accepted == 0 || accepted > len(good)-len(p.Assertion(claims())) {
+		t.Errorf("%d of %d changes were accepted", accepted, len(good))
 	}
 }
 

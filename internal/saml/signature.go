@@ -16,6 +16,9 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
+// maxSignedInfo is more elements than a SignedInfo has.
+const maxSignedInfo = 16
+
 const enveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 
 // digest is a hash function.
@@ -131,6 +134,11 @@ func signed(el, signature *etree.Element, keys []crypto.PublicKey) (*etree.Eleme
 // verifiedReference verifies a SignedInfo and returns its one reference, as the verified
 // bytes have it.
 func verifiedReference(info *etree.Element, value []byte, keys []crypto.PublicKey) (*etree.Element, error) {
+	// What anybody may send is brought into canonical form before it is verified, so it
+	// must be small.
+	if len(info.FindElements(".//*")) > maxSignedInfo {
+		return nil, malformed("SignedInfo has other parts than it should have")
+	}
 	parts := info.ChildElements()
 	if len(parts) == 0 || !is(parts[0], dsigNS, "CanonicalizationMethod") || attribute(parts[0], "Algorithm") != excC14N {
 		return nil, malformed("a signature is not over the exclusive canonical form")

@@ -11,13 +11,13 @@ import (
 	"github.com/beevik/etree"
 )
 
-// Bounds on a document. A response of AWS's longest size fits with all roles that it can
-// name.
+// Bounds on a document. A response of AWS's longest size fits with all values that it can
+// have; the canonical form takes time that grows with elements times prefixes.
 const (
 	maxDepth      = 32
-	maxElements   = 8_000
+	maxElements   = 2_000
 	maxAttributes = 32 // of one element
-	maxPrefixes   = 64 // different ones in a document
+	maxPrefixes   = 32 // different ones in a document
 )
 
 // Namespaces (SAML Core, XML Signature, Exclusive XML Canonicalization).

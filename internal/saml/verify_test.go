@@ -3,6 +3,7 @@ package saml_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -108,6 +109,20 @@ func TestSpellings(t *testing.T) {
 	lines := base64.StdEncoding.EncodeToString([]byte(good))
 	if _, err := verifier().Verify(registered(t, p), lines[:76]+"\r\n"+lines[76:]); err != nil {
 		t.Errorf("base64 in lines: %v", err)
+	}
+}
+
+// TestLargeResponse: whoever may have very many roles is let in.
+func TestLargeResponse(t *testing.T) {
+	p := samltest.New(t, entity, now)
+	c := claims()
+	for i := range 500 {
+		role := fmt.Sprintf("arn:aws:iam::111122223333:role/team-%03d,arn:aws:iam::111122223333:saml-provider/idp", i)
+		c.Attributes[0].Values = append(c.Attributes[0].Values, role)
+	}
+	response := p.Good(c)
+	if a, err := verifier().Verify(registered(t, p), response); err != nil || len(a.Attributes["n"]) != 502 || len(response) < 80_000 {
+		t.Errorf("%d characters: %v", len(response), err)
 	}
 }
 
