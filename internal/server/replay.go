@@ -36,7 +36,7 @@ var lostChanges = map[string][]string{
 		"RotateKeyOnDemand", "UpdateCustomKeyStore", "UpdatePrimaryRegion",
 	},
 	"iam": {
-		"CreateAccessKey", "CreateInstanceProfile", "CreateLoginProfile", "CreateOpenIDConnectProvider", "CreateRole", "CreateUser",
+		"CreateAccessKey", "CreateInstanceProfile", "CreateLoginProfile", "CreateOpenIDConnectProvider", "CreateRole", "CreateSAMLProvider", "CreateUser",
 		"CreateVirtualMFADevice", "EnableMFADevice", "ResyncMFADevice",
 	},
 	"strongroom.local": {
@@ -57,7 +57,7 @@ func takesAway(name string) bool {
 			return true
 		}
 	}
-	return name == "UpdateAccessKey"
+	return name == "UpdateAccessKey" || name == "UpdateSAMLProvider"
 }
 
 // replay makes changes again on a deployment that is being restored.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/saml/samltest"
 	"github.com/strongroom/strongroom/internal/sigv4/sigv4test"
 )
 
@@ -78,7 +80,11 @@ type deployment struct {
 	keys   map[string]string // by what is done to them later
 	users  map[string]signIn
 	grant  string
+	// metadata are those of a SAML provider, before and after.
+	metadata [2]string
 }
+
+const samlProviderARN = "SAMLProviderArn=arn:aws:iam::111122223333:saml-provider/"
 
 var accessKeyForm = regexp.MustCompile(`<AccessKeyId>([^<]*)</AccessKeyId>(?s:.*)<SecretAccessKey>([^<]*)</SecretAccessKey>`)
 
@@ -102,6 +108,11 @@ func backedUp(t *testing.T) *deployment {
 		}
 		d.users[name] = signIn{found[1], found[2]}
 	}
+	for i := range d.metadata {
+		d.metadata[i] = samltest.New(t, "https://idp.example.com", machineClock.Now()).Metadata()
+	}
+	d.iam(t, "CreateSAMLProvider", "Name=idp", "SAMLMetadataDocument="+d.metadata[0])
+	d.iam(t, "CreateSAMLProvider", "Name=gone", "SAMLMetadataDocument="+d.metadata[0])
 	var out bytes.Buffer
 	if err := d.server.CreateBackup(t.Context(), &out); err != nil {
 		t.Fatal(err)
@@ -172,6 +183,10 @@ func (d *deployment) takeAway(t *testing.T) {
 	d.iam(t, "DeleteUser", "UserName=leaver")
 	d.iam(t, "CreateUser", "UserName=leaver") // another one, who is lost
 	d.iam(t, "AttachUserPolicy", "UserName=leaver", "PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess")
+	d.iam(t, "UpdateSAMLProvider", samlProviderARN+"idp", "SAMLMetadataDocument="+d.metadata[1])
+	d.iam(t, "DeleteSAMLProvider", samlProviderARN+"gone")
+	d.iam(t, "CreateSAMLProvider", "Name=late", "SAMLMetadataDocument="+d.metadata[0])
+	d.iam(t, "UpdateSAMLProvider", samlProviderARN+"late", "SAMLMetadataDocument="+d.metadata[1])
 	d.iam(t, "CreateGroup", "GroupName=g")
 	d.iam(t, "AddUserToGroup", "GroupName=g", "UserName=stays")
 }
@@ -222,6 +237,13 @@ func (d *deployment) takenAway(t *testing.T, enabled string) {
 	}
 	if status, body := kmsCall(t, d.server, d.users["stays"], "ListKeys", map[string]any{}); status != 200 {
 		t.Errorf("who stays is refused: %s", body)
+	}
+	// A signing key that was withdrawn vouches for nobody any more.
+	if body := d.iam(t, "GetSAMLProvider", samlProviderARN+"idp"); !strings.Contains(html.UnescapeString(body), d.metadata[1]) {
+		t.Errorf("the old metadata are back: %s", body)
+	}
+	if body := d.iam(t, "ListSAMLProviders"); strings.Contains(body, "/gone") || strings.Contains(body, "/late") {
+		t.Errorf("the providers are %s", body)
 	}
 	if body := d.iam(t, "GetGroup", "GroupName=g"); !strings.Contains(body, "stays") {
 		t.Errorf("the group has %s", body)
