@@ -84,11 +84,10 @@ func (r *Ring) unwrap(dst secret.Bytes, keyID string, m keyring.Material) error 
 
 // wrapCipher returns the cipher that wraps one material.
 func (r *Ring) wrapCipher(version uint32, salt []byte) (cipher.AEAD, error) {
-	domain, err := r.domain.Derive(version, seal.LabelMaterial)
+	domain, err := r.wrappingKey(version)
 	if err != nil {
 		return nil, err
 	}
-	defer domain.Wipe()
 	key, err := hkdf.Key(sha256.New, domain, salt, wrapInfo, 32)
 	if err != nil {
 		return nil, err
@@ -99,6 +98,24 @@ func (r *Ring) wrapCipher(version uint32, salt []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// wrappingKey returns what wrapping keys come from under a version of the domain key.
+// It is derived once for each version: every new key and every material that is not
+// cached asks for it.
+func (r *Ring) wrappingKey(version uint32) (secret.Bytes, error) {
+	if key, ok := r.wrapping.Load(version); ok {
+		return key.(secret.Bytes), nil
+	}
+	key, err := r.domain.Derive(version, seal.LabelMaterial)
+	if err != nil {
+		return nil, err
+	}
+	kept, before := r.wrapping.LoadOrStore(version, key)
+	if before {
+		key.Wipe()
+	}
+	return kept.(secret.Bytes), nil
 }
 
 // wrapAAD binds wrapped material to its place: a label, then key id, material id

@@ -63,6 +63,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/strongroom/strongroom/internal/keyring"
 	"github.com/strongroom/strongroom/internal/seal"
@@ -104,6 +105,8 @@ type Ring struct {
 	rand    io.Reader
 	headers *keyring.Headers
 	cache   *cache // of symmetric keys
+	// wrapping has what wrapping keys come from, by the version of the domain key.
+	wrapping sync.Map
 	// privates and publics hold parsed keys of every other kind.
 	privates, publics *cache
 	making, using     lane
