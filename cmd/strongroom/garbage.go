@@ -14,7 +14,7 @@ import (
 const (
 	mostPercent  = 400
 	leastPercent = 60
-	mostGarbage  = 96 << 20 // bytes
+	mostGarbage  = 64 << 20 // bytes
 )
 
 // gcPercent is by how much the heap may grow beyond what is in use, in percent.

@@ -8,7 +8,7 @@ import (
 
 func TestGarbageIsBounded(t *testing.T) {
 	for inUse, want := range map[uint64]int{
-		0: 400, 1: 400, 10 << 20: 400, 24 << 20: 400, 32 << 20: 300, 96 << 20: 100, 128 << 20: 75, 160 << 20: 60, 1 << 30: 60, 1 << 40: 60,
+		0: 400, 1: 400, 10 << 20: 400, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 80 << 20: 80, 128 << 20: 60, 1 << 30: 60, 1 << 40: 60,
 	} {
 		if got := gcPercent(inUse); got != want {
 			t.Errorf("with %d bytes in use the heap may grow by %d %%, want %d", inUse, got, want)
