@@ -93,3 +93,49 @@ func TestALoadLeavesNoGap(t *testing.T) {
 		t.Error("frame 6 follows frame 4")
 	}
 }
+
+// TestAnImageIsOneStateInAQueue: whatever is queued before and behind it, an image is of
+// the commit that its checkpoint was made in.
+func TestAnImageIsOneStateInAQueue(t *testing.T) {
+	gate := storetest.NewGate(storetest.Memory(t))
+	s := storetest.OpenConfig(t, store.Config{Backend: gate, LiveKey: liveKey})
+	change := func(id string) func() error {
+		return func() error {
+			return s.Update(context.Background(), func(tx *store.Tx) error {
+				return errors.Join(things.Put(tx, scope, id, thing{}), tx.Append([]byte(`{}`)))
+			})
+		}
+	}
+	answers := make(chan error, 4)
+	<-gate.Arrived() // the commit that began the live set
+	gate.Hold()
+	go func() { answers <- change("under way")() }()
+	<-gate.Arrived()
+	var epoch, frame uint64
+	var found int
+	for i, call := range []func() error{
+		change("before"),
+		func() error {
+			return s.Image(context.Background(), func(i *store.Image) error {
+				if epoch, frame = i.Epoch, i.Frame; epoch == 0 {
+					return errors.New("the image is of no state")
+				}
+				report, err := i.Check(context.Background(), liveKey)
+				found = int(report.Records)
+				return errors.Join(err, report.Err())
+			})
+		},
+		change("behind"),
+	} {
+		go func() { answers <- call() }()
+		queued(s, i+1)
+	}
+	gate.Release()
+	for range 4 {
+		must(t, <-answers)
+	}
+	// The commit under way, the one before, the checkpoint alone, the one behind.
+	if last, _, err := gate.LastFrame(t.Context()); err != nil || epoch != 2 || frame != 3 || last != 4 || found != 2 {
+		t.Errorf("the image is of epoch %d and frame %d of %d, with %d records, %v", epoch, frame, last, found, err)
+	}
+}
