@@ -79,7 +79,7 @@ func (cfg *Config) folder() Folder {
 
 // What --cached-keys may be.
 const (
-	defaultCachedKeys = 25_000
+	defaultCachedKeys = 10_000
 	leastCachedKeys   = 100
 	mostCachedKeys    = 10_000_000
 )
