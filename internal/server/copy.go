@@ -140,6 +140,9 @@ func CopyStore(ctx context.Context, cfg CopyConfig) (Copied, error) {
 	} else {
 		err = c.begin(ctx, f, meta)
 	}
+	if known := new(Problem); (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)) && !errors.As(err, &known) {
+		err = problem("the copy has come to no end", "Run the same command again when the database answers. As long as not everything was compared, the old place can be served as it was.", err)
+	}
 	return c.out, err
 }
 
@@ -292,20 +295,36 @@ func (o *operator) quiet(ctx context.Context, c *storeCopy) error {
 	return nil
 }
 
+// lostGrace is how much longer than its lease a node may be registered that has ended.
+const lostGrace = 30 * time.Second
+
 // awaitLost waits until the leases of nodes that are said to be lost have run out, and
 // refuses any other that there is.
 func (c *storeCopy) awaitLost(ctx context.Context, shared *postgres.Backend, nodes map[string]nodeRecord) error {
-	until := machineClock.Now().Add(2 * mostLease)
+	for _, name := range c.Lost {
+		if _, ok := nodes[name]; !ok {
+			return problem(fmt.Sprintf("there was no node %.100q", name), "Without --lost-node the refusal names those that there were.", nil)
+		}
+	}
+	began := machineClock.Now()
 	for ctx.Err() == nil {
 		others, err := shared.Others(ctx)
-		switch {
-		case err != nil || len(others) == 0:
+		if err != nil || len(others) == 0 {
 			return err
-		case slices.ContainsFunc(others, func(name string) bool { return !slices.Contains(c.Lost, name) }):
-			return problem("nodes serve from the database: "+list(others, nodes),
+		}
+		var names []string
+		lost, expired := true, true
+		for _, other := range others {
+			names = append(names, other.Name)
+			lost = lost && slices.Contains(c.Lost, other.Name)
+			expired = expired && machineClock.Now().Sub(began) > other.Lease+other.Lease/8+lostGrace
+		}
+		switch {
+		case !lost:
+			return problem("nodes serve from the database: "+list(names, nodes),
 				"Stop every node first. One that was killed: start it and stop it, so that it sends its last audit records; or, if its disk is lost, leave it out with --lost-node NAME.", nil)
-		case machineClock.Now().After(until):
-			return problem("nodes that are said to be lost go on renewing their leases: "+list(others, nodes), "Stop them.", nil)
+		case expired:
+			return problem("nodes that are said to be lost go on renewing their leases: "+list(names, nodes), "Stop them.", nil)
 		}
 		c.Progress("waiting until the leases of lost nodes have run out", 0, 0)
 		wake, stop := machineClock.Wake(machineClock.Now().Add(time.Second))

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/approval"
+	"github.com/strongroom/strongroom/internal/clock"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/postgres/postgrestest"
 )
@@ -17,9 +19,8 @@ import (
 // movable is a deployment that is moved to and fro.
 type movable struct {
 	*testing.T
-	db   *postgrestest.Server
-	dir  string
-	urls []string
+	db  *postgrestest.Server
+	dir string
 	// store is where its records are, as Folder.Store.
 	store string
 	root  signIn
@@ -516,6 +517,8 @@ func testCopyWithNodes(t *testing.T, db *postgrestest.Server) {
 	m.check()
 	// One that is lost.
 	kill()
+	_, err = m.copy(embedded, func(c *CopyConfig) { c.Lost = []string{name, "node-x"} })
+	m.refused(err, `there was no node "node-x"`)
 	if _, err = m.copy(embedded, func(c *CopyConfig) { c.Lost = []string{name} }); err != nil {
 		t.Fatal(err)
 	}
@@ -577,4 +580,61 @@ func (m *movable) reclaim() {
 	m.check()
 	_, err = Reclaim(m.Context(), ReclaimConfig{In: m.folder(), Log: config(m.T, m.dir).Log})
 	m.refused(err, "were not moved away")
+}
+
+// TestTwoPeopleForAReclaim: the rule for restores is asked.
+func TestTwoPeopleForAReclaim(t *testing.T) {
+	// The text is that of a day, which must not end meanwhile.
+	was := machineClock
+	machineClock = clock.NewFake(machineClock.Now())
+	t.Cleanup(func() { machineClock = was }) // when the servers have stopped
+	m := newMovable(t, postgrestest.Start(t, "fsync=off"))
+	p := newPeople(t, "alice", "bob", "carol")
+	m.serve(func(s *Server) {
+		o, rule := &operator{s}, admin.TwoPeople{On: true, Operators: p.keys(), For: []string{"restore"}}
+		_, err := o.SetTwoPeople(t.Context(), someone, rule)
+		waits(t, err)
+		p.approve(t, o, "alice", "bob")
+		if _, err := o.SetTwoPeople(t.Context(), someone, rule); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i, to := range []string{m.db.URL(t), embedded} {
+		at := *m
+		if to == embedded {
+			at = *m.node()
+		}
+		m.mustCopy(to) // needs no approval: it takes nothing back
+		cfg := ReclaimConfig{In: at.folder(), Log: config(t, m.dir).Log}
+		text := ""
+		refused := func(approvals ...[]byte) {
+			t.Helper()
+			cfg.Approvals = approvals
+			_, err := Reclaim(t.Context(), cfg)
+			var missing *ApprovalMissing
+			if !errors.As(err, &missing) || !strings.Contains(missing.Text, "ReclaimStore") || !strings.Contains(missing.Text, at.dir) {
+				t.Fatalf("%v", err)
+			}
+			if text != "" && text != missing.Text {
+				t.Fatalf("the text was\n%s\nand is\n%s", text, missing.Text)
+			}
+			text = missing.Text
+		}
+		sign := func(name string) []byte { return p[name].Sign(approval.Namespace, text) }
+		refused()
+		refused(sign("alice"))
+		at.notServed(at.store, "were moved to")
+		cfg.Approvals = [][]byte{sign("alice"), sign("carol")}
+		if _, err := Reclaim(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, at.folder(), `approvedBy":"alice,carol`); n != i+1 {
+			t.Errorf("%d records say who approved", n)
+		}
+		if to == embedded {
+			break
+		}
+		m.store = ""
+		m.mustCopy(m.db.URL(t))
+	}
 }

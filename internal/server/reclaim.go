@@ -78,6 +78,11 @@ func Reclaim(ctx context.Context, cfg ReclaimConfig) (out Reclaimed, err error) 
 	if err != nil {
 		return out, errors.Join(err, f.close())
 	}
+	if local := f.local; local != nil {
+		// Here nobody is a node: nothing is to be committed before it is approved.
+		f.local = nil
+		defer func() { err = errors.Join(err, local.Close()) }()
+	}
 	out = Reclaimed{Deployment: f.domain.Deployment(), Copy: note.Copy, MovedTo: note.Place, Moved: note.Time}
 	o, err := newOperator(ctx, in, f)
 	if err != nil {

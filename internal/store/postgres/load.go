@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -174,18 +175,29 @@ func (b *Backend) Retire(_ context.Context, epoch, frame uint64, changes map[str
 	return err
 }
 
-// Others returns the names of the other nodes that are registered. A node that was
-// killed is until its lease has run out.
-func (b *Backend) Others(context.Context) (names []string, err error) {
+// Registered is a node that has a row.
+type Registered struct {
+	Name  string
+	Lease time.Duration
+}
+
+// Others returns the other nodes that are registered, by name. One that was killed is
+// until its lease has run out.
+func (b *Backend) Others(context.Context) (nodes []Registered, err error) {
 	err = b.ask("asking for the other nodes", func(ctx context.Context) error {
-		rows, err := b.pool.Query(ctx, `SELECT id FROM strongroom_nodes WHERE id <> $1 ORDER BY id`, b.cfg.Node)
+		rows, err := b.pool.Query(ctx, `SELECT id, lease FROM strongroom_nodes WHERE id <> $1 ORDER BY id`, b.cfg.Node)
 		if err != nil {
 			return err
 		}
-		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		nodes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Registered, err error) {
+			var lease int64
+			err = row.Scan(&r.Name, &lease)
+			r.Lease = time.Duration(lease) * time.Millisecond
+			return r, err
+		})
 		return err
 	})
-	return names, err
+	return nodes, err
 }
 
 // Place says where the database of a URL is, without what is secret: "database kms on

@@ -36,8 +36,8 @@ func TestVacate(t *testing.T) {
 	if err := b.Vacate(ctx, "copying", []byte("two")); !errors.Is(err, postgres.ErrInUse) {
 		t.Errorf("while another node is there: %v", err)
 	}
-	if names, err := b.Others(ctx); err != nil || len(names) != 1 || names[0] != "other" {
-		t.Errorf("the others are %q, %v", names, err)
+	if names, err := b.Others(ctx); err != nil || len(names) != 1 || names[0] != (postgres.Registered{Name: "other", Lease: time.Minute}) {
+		t.Errorf("the others are %v, %v", names, err)
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
