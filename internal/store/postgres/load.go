@@ -73,7 +73,8 @@ func (b *Backend) Vacate(_ context.Context, name string, note []byte) error {
 		var others, noted int
 		var rows, frames bool
 		err := tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE name <> $1), count(*) FILTER (WHERE name = $1),
-			EXISTS (SELECT 1 FROM strongroom_records), EXISTS (SELECT 1 FROM strongroom_frames) FROM strongroom_meta`, []byte(name)).Scan(&others, &noted, &rows, &frames)
+			EXISTS (SELECT 1 FROM strongroom_records), EXISTS (SELECT 1 FROM strongroom_frames)
+			FROM strongroom_meta WHERE name <> $2`, []byte(name), []byte(metaVersion)).Scan(&others, &noted, &rows, &frames)
 		if err != nil {
 			return err
 		}
