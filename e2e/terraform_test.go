@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/strongroom/strongroom/e2e/binary"
+	"github.com/strongroom/strongroom/internal/saml/samltest"
 )
 
 // pluginsVariable names the folder of Terraform providers, laid out as "terraform
@@ -30,19 +32,24 @@ type terraform struct {
 	bin string
 	dir string
 	env []string
+	// files are what the configuration reads, by their names.
+	files map[string]string
 }
 
 // newTerraform sets a configuration up against a server. Neither Terraform nor the
 // provider can be had from Debian, so that these tests alone may be skipped in CI.
-func newTerraform(t *testing.T, s *binary.Server, configuration string) *terraform {
+func newTerraform(t *testing.T, s *binary.Server, configuration string, files map[string]string) *terraform {
 	t.Helper()
-	tf := &terraform{t: t, bin: terraformBinary(t), dir: t.TempDir(),
+	tf := &terraform{t: t, bin: terraformBinary(t), dir: t.TempDir(), files: files,
 		env: append(clientEnvironment(s), "HOME="+t.TempDir(), "TF_CLI_CONFIG_FILE="+os.DevNull, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "AWS_EC2_METADATA_DISABLED=true")}
 	text, err := os.ReadFile(filepath.Join("testdata", "terraform", configuration, "main.tf"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	tf.file("main.tf", string(text))
+	for name, text := range files {
+		tf.file(name, text)
+	}
 	tf.run("init", "-plugin-dir="+os.Getenv(pluginsVariable))
 	return tf
 }
@@ -113,7 +120,7 @@ func (tf *terraform) adopt(s *binary.Server, configuration string, made int, var
 	for _, resource := range slices.Sorted(maps.Keys(ids)) {
 		imports.WriteString("import {\n  to = " + resource + "\n  id = \"" + ids[resource] + "\"\n}\n")
 	}
-	other := newTerraform(tf.t, s, configuration)
+	other := newTerraform(tf.t, s, configuration, tf.files)
 	other.file("imports.tf", imports.String())
 	plan := other.run("plan", append([]string{"-input=false", "-out=plan"}, variables...)...)
 	if want := planned(len(ids), made); !strings.Contains(plan, want) || !strings.Contains(plan, " 0 to destroy.") {
@@ -135,7 +142,7 @@ func TestTerraformKMS(t *testing.T) {
 	terraformBinary(t)
 	s := start(t, "--regions", "us-east-1,eu-west-1")
 	c := kmsClient(t, s, defaultRegion)
-	tf := newTerraform(t, s, "kms")
+	tf := newTerraform(t, s, "kms", nil)
 	tf.apply()
 
 	var ids map[string]string
@@ -199,7 +206,9 @@ func TestTerraformIAM(t *testing.T) {
 	t.Parallel()
 	terraformBinary(t)
 	s := start(t)
-	tf := newTerraform(t, s, "iam")
+	tf := newTerraform(t, s, "iam", map[string]string{
+		"metadata.xml": samltest.New(t, "https://idp.example.com/metadata", time.Now()).Metadata(),
+	})
 	tf.apply()
 
 	var id, secret, role string

@@ -161,6 +161,14 @@ resource "aws_iam_instance_profile" "worker" {
   }
 }
 
+resource "aws_iam_saml_provider" "corp" {
+  name                   = "corp"
+  saml_metadata_document = file("${path.module}/metadata.xml")
+  tags = {
+    team = var.team
+  }
+}
+
 output "access_key" {
   value = aws_iam_access_key.alice.id
 }
@@ -189,6 +197,7 @@ output "ids" {
     "aws_iam_role_policy.inline"           = aws_iam_role_policy.inline.id
     "aws_iam_role_policy_attachment.use"   = "${aws_iam_role.worker.name}/${aws_iam_policy.use.arn}"
     "aws_iam_instance_profile.worker"      = aws_iam_instance_profile.worker.name
+    "aws_iam_saml_provider.corp"           = aws_iam_saml_provider.corp.arn
     "aws_iam_service_linked_role.kms"      = aws_iam_service_linked_role.kms.arn
 
     "aws_iam_account_password_policy.strict" = "iam-account-password-policy"
