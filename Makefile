@@ -3,9 +3,12 @@
 GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
+PARTITIONS ?= 50
+PROBES ?= 1000000
+HISTORIES ?= 1000
 DURATION ?= 1h
 
-.PHONY: help run dev build tools test check generate e2e bench scale soak crash faults planted lookup xks
+.PHONY: help run dev build tools test check generate e2e bench scale soak crash faults planted lookup xks cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +57,10 @@ xks: ## Encrypt through our external key store proxy, 500 requests a second
 
 crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
 	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e
+
+cluster: KILLS = 50
+cluster: ## the long proof, as root: three nodes, PostgreSQL under Patroni (KILLS=, PARTITIONS=, PROBES=, HISTORIES=)
+	$(GO) test -count=1 -v -timeout 6h ./e2e/cluster -run '^TestPatroni$$' -args -kills $(KILLS) -partitions $(PARTITIONS) -probes $(PROBES) -histories $(HISTORIES)
 
 faults: ## the long proof: power cuts from 1,000 seeds, and a fault at every operation of the disk
 	$(GO) test -count=1 -v -timeout 60m -run '^TestCrash$$' ./internal/store/pebble -crash-seeds 1000
