@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/store/storetest"
 )
 
 // route leads to a database, until its machine is cut off: then nothing comes through
@@ -161,4 +164,40 @@ func TestConfirmingOverASilentConnection(t *testing.T) {
 		t.Error(err)
 	}
 	first.end()
+}
+
+// TestListeningOverASilentConnection: a node does not go on listening to a host that was
+// cut off, where nothing is to be heard any more.
+func TestListeningOverASilentConnection(t *testing.T) {
+	first, _, through := routes(t)
+	cfg := settings(through, "one")
+	cfg.Timeout = 2 * time.Second
+	b := open(t, cfg)
+	s := storetest.Open(t, b)
+	ctx, stop := context.WithCancel(context.Background())
+	following := make(chan struct{})
+	defer func() { stop(); <-following; first.end() }()
+	go func() { defer close(following); b.Follow(ctx, s.Refresh) }()
+	conn, err := pgx.Connect(ctx, shared(t).Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	listening := func(least int) {
+		t.Helper()
+		for n, deadline := 0, time.After(time.Minute); n < least; {
+			err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN strongroom_confirmed'`).Scan(&n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-deadline:
+				t.Fatalf("%d connections listen, want %d", n, least)
+			default:
+			}
+		}
+	}
+	listening(1)
+	first.cutOff()
+	listening(2) // the old one has not been told
 }

@@ -21,6 +21,22 @@ type heard struct {
 	mu    sync.Mutex
 	moved chan struct{} // closed when a node has confirmed something
 	mute  bool          // the database has no notifications
+	stop  func()        // ends the connection that listens; nil when there is none
+}
+
+// hangUp ends the connection that listens, so that another is made.
+func (h *heard) hangUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stop != nil {
+		h.stop()
+	}
+}
+
+func (h *heard) setStop(stop func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stop = stop
 }
 
 // confirmed returns a channel that is closed at the next news of a node's epoch.
@@ -88,6 +104,10 @@ func (b *Backend) listen(ctx context.Context) {
 }
 
 func (b *Backend) listenOnce(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	b.heard.setStop(stop)
+	defer b.heard.setStop(nil)
 	conn, err := pgx.ConnectConfig(ctx, b.pool.Config().ConnConfig)
 	if err != nil {
 		return // whoever renews the lease says so

@@ -190,12 +190,13 @@ func (b *Backend) ask(doing string, question func(context.Context) error) error 
 	return err
 }
 
-// abandon gives up all connections of the pool when one has been silent for too long.
-// The others lead to the same machine, which may be off or cut off: each would take as
-// long to be found out.
+// abandon gives up all connections of the pool, and the one that listens, when one has
+// been silent for too long. The others lead to the same machine, which may be off or cut
+// off: each would take as long to be found out, and the one that listens for ever.
 func (b *Backend) abandon(err error) {
 	if pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded) {
 		b.pool.Reset()
+		b.heard.hangUp()
 	}
 }
 
