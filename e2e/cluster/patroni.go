@@ -274,7 +274,7 @@ func (p *patroni) primary(ctx context.Context) (int, error) {
 			}
 		}
 	}
-	return 0, errors.New("Patroni knows no leader")
+	return 0, errors.New("there is no leader that Patroni knows")
 }
 
 func (p *patroni) query(ctx context.Context) (*pgx.Conn, error) {

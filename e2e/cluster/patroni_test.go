@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,6 +23,7 @@ var (
 	historiesFlag  = flag.Int("histories", 1000, "go on, under Patroni, until so many histories were checked")
 	mostFlag       = flag.Duration("most", 3*time.Hour, "make no more faults after this time, under Patroni")
 	withinFlag     = flag.Duration("within", time.Hour, "go on for so long at most for probes and histories when all faults are made, under Patroni")
+	faultsFlag     = flag.String("faults", "", "make these `faults` under Patroni, in this order and separated by commas, instead of -kills and the like")
 	keepFlag       = flag.String("keep", "", "a new `folder` for what the run under Patroni leaves behind; if empty, none")
 )
 
@@ -79,7 +81,7 @@ func faults(kills, partitionsMade, stops int, choices *rand.Rand) (all []string)
 //
 //	make cluster KILLS=50 PARTITIONS=50
 func TestPatroni(t *testing.T) {
-	if *killsFlag+*partitionsFlag == 0 {
+	if *killsFlag+*partitionsFlag == 0 && *faultsFlag == "" {
 		t.Skip("this is the long proof, which takes root and Debian's packages postgresql, patroni and etcd-server; to run it: make cluster")
 	}
 	if os.Getenv(inside) == "" {
@@ -114,9 +116,13 @@ func TestPatroni(t *testing.T) {
 	s := seed()
 	stop := make(chan struct{})
 	time.AfterFunc(*mostFlag, func() { close(stop) })
+	list := faults(*killsFlag, *partitionsFlag, *stopsFlag, rand.New(rand.NewPCG(s, 300)))
+	if *faultsFlag != "" {
+		list = strings.Split(*faultsFlag, ",")
+	}
 	report := run(t, Config{
 		Path: build(t), Dir: own, Lease: time.Minute, Cut: 4 * time.Second, Seed: s, Loaders: 4, Probers: 4, Probes: *probesFlag, Histories: *historiesFlag, Within: *withinFlag, Stop: stop,
-		Faults: faults(*killsFlag, *partitionsFlag, *stopsFlag, rand.New(rand.NewPCG(s, 300))),
+		Faults: list,
 	}, newPatroni(shared, found[len(found)-1]))
 	if longest := slices.Max(append(report.Back, 0)); longest > changesWithin {
 		t.Errorf("changes were back after %s, which is more than %s", longest, changesWithin)
