@@ -11,8 +11,9 @@ import (
 // to the next; the last request may go beyond it by its own size.
 const groupBytes = 4 << 20
 
-// gatherMost is how many requests are as good as more of them.
-const gatherMost = 256
+// gatherMost is how many requests are as good as more of them: a group that waited for
+// all who are under way would leave the processors idle while it is synced.
+const gatherMost = 16
 
 // run is the committer: one group after another, until the store is stopped and
 // the queue is empty.
