@@ -51,7 +51,7 @@ var bugs = []bug{
 	},
 	{
 		name: "an update returns before what it read is durable", file: "internal/store/update.go",
-		old: "	case s.pending.empty():\n", new: "	case true:\n",
+		old: "	case s.pending.empty() && s.agreedLocked():\n", new: "	case true:\n",
 		pkg: "internal/store/pebble", run: "TestContract",
 	},
 	{
@@ -199,5 +199,10 @@ var bugs = []bug{
 		name: "a copy of a database misses what a node did meanwhile", file: "internal/store/postgres/load.go",
 		old: "uint64(atEpoch) != epoch || uint64(atFrame) != frame", new: "false",
 		pkg: "internal/store/postgres", run: "TestRetire",
+	},
+	{
+		name: "an update returns before other nodes go by what it found", file: "internal/store/update.go",
+		old: "	case s.pending.empty() && s.agreedLocked():\n", new: "	case s.pending.empty():\n",
+		pkg: "internal/store", run: "TestUpdatesWaitForWhatTheyFound",
 	},
 }
