@@ -8,6 +8,8 @@ import (
 	"net/http/httputil"
 	"slices"
 	"time"
+
+	"github.com/strongroom/strongroom/internal/wire"
 )
 
 // smallBody is how much of a body every request may hold; what is beyond it counts
@@ -102,6 +104,15 @@ func (c *conn) skipTrailer() error {
 			return errLineEnd
 		case len(line) == len(lineEnd):
 			return nil
+		}
+		h, refused := parseLine(line[:len(line)-len(lineEnd)])
+		if refused != nil {
+			return refused
+		}
+		for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding"} {
+			if wire.EqualFold(h.Name, name) {
+				return errTrailer
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +32,10 @@ type conn struct {
 	in       *bufio.Reader
 
 	busy   atomic.Bool // from a request's first byte to the end of its answer
+	mu     sync.Mutex  // held while a request begins, and by endIdle
+	woken  bool        // endIdle has set a deadline
 	begun  time.Time   // when the first request began: with the connection; zero after it
-	linger bool        // a request was refused; see close
+	linger bool        // the client sends on; see close
 
 	readBy, writeBy time.Time // the deadlines that are set
 }
@@ -73,16 +76,33 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.busy.Store(true)
+		c.begin()
 	}
 	return n, err
 }
 
+// begin says that a request is under way.
+func (c *conn) begin() {
+	if c.busy.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy.Store(true)
+	if c.woken {
+		c.woken = false
+		_ = c.raw.SetReadDeadline(c.readBy)
+	}
+}
+
 // endIdle wakes a connection that waits for a request; Read does the rest. Ending
 // the wait instead of the connection loses no request whose bytes have arrived
-// just now.
+// just now: it takes the deadline back.
 func (c *conn) endIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.busy.Load() {
+		c.woken = true
 		_ = c.raw.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -128,7 +148,11 @@ func (c *conn) write(answer []byte, now time.Time) error {
 // for a while: to close a connection with bytes unread resets it, and the client
 // would lose the answer that says why.
 func (c *conn) close() {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger {
+	if !c.linger {
+		_ = c.Conn.Close() // over TLS it says goodbye first (RFC 8446, section 6.1)
+		return
+	}
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		if half.CloseWrite() == nil && c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			c.endWrite()
 			buf := make([]byte, 4<<10)

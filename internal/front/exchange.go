@@ -34,7 +34,9 @@ func (s *Server) putExchange(x *exchange) {
 	clear(answered)
 	x.req = wire.Request{Headers: requested[:0]}
 	x.resp = wire.Response{Headers: answered[:0]}
-	// What was answered may be secret.
+	// What was asked and answered may be secret.
+	clear(x.head)
+	clear(x.body)
 	clear(x.room[:cap(x.room)])
 	clear(x.answer)
 	if cap(x.answer) > smallBody {
@@ -75,6 +77,7 @@ func (s *Server) exchange(c *conn) (again bool) {
 	now := time.Now()
 	x.answer = appendAnswer(x.answer[:0], &x.resp, s.date(now), x.req.Method == http.MethodHead, &f, keep)
 	if c.write(x.answer, now) != nil || !keep {
+		c.linger = c.in.Buffered() > 0
 		return false
 	}
 	c.begun = time.Time{}

@@ -23,7 +23,7 @@ func (c *conn) nextHead() ([]byte, error) {
 	if _, err := c.in.Peek(1); err != nil {
 		return nil, errEnded
 	}
-	c.busy.Store(true) // a pipelined request comes without a Read
+	c.begin() // a pipelined request comes without a Read
 	for skipped := false; ; {
 		b, _ := c.in.Peek(c.in.Buffered())
 		if !skipped && bytes.HasPrefix(b, lineEnd) {
@@ -31,6 +31,15 @@ func (c *conn) nextHead() ([]byte, error) {
 			skipped = true
 			b = b[len(lineEnd):]
 			_, _ = c.in.Discard(len(lineEnd))
+			if len(b) == 0 {
+				// The request has not begun: what came belongs to the one before.
+				c.busy.Store(false)
+				if _, err := c.in.Peek(1); err != nil {
+					return nil, errEnded
+				}
+				c.begin()
+				continue
+			}
 		}
 		if end := bytes.Index(b, headEnd); end >= 0 {
 			return b[:end+len(headEnd)], nil

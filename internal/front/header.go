@@ -26,6 +26,8 @@ var (
 	errValue         = &refusal{http.StatusBadRequest, "a header's value has a control character"}
 	errHeaders       = &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many header lines"}
 	errNoHost        = &refusal{http.StatusBadRequest, "there is no Host header"}
+	errHost          = &refusal{http.StatusBadRequest, "the Host header is no host"}
+	errTrailer       = &refusal{http.StatusBadRequest, "a trailer cannot say how a request is read"}
 	errHosts         = &refusal{http.StatusBadRequest, "there are several Host headers"}
 	errLengths       = &refusal{http.StatusBadRequest, "there are several Content-Length headers"}
 	errLength        = &refusal{http.StatusBadRequest, "Content-Length is not a number"}
@@ -88,29 +90,32 @@ func parseHeaders(dst []wire.Header, raw []byte, l limits) ([]wire.Header, frami
 		dst = append(dst, h)
 		switch {
 		case !ours(h.Name):
-		case strings.EqualFold(h.Name, "Host"):
+		case wire.EqualFold(h.Name, "Host"):
 			if hosts++; hosts > 1 {
 				return dst, f, errHosts
 			}
 			if h.Value == "" {
 				return dst, f, errNoHost
 			}
-		case strings.EqualFold(h.Name, "Content-Length"):
+			if !isHost(h.Value) {
+				return dst, f, errHost
+			}
+		case wire.EqualFold(h.Name, "Content-Length"):
 			if lengths++; lengths > 1 {
 				return dst, f, errLengths
 			}
 			if f.length, refused = parseLength(h.Value, l.body); refused != nil {
 				return dst, f, refused
 			}
-		case strings.EqualFold(h.Name, "Transfer-Encoding"):
-			if encodings++; encodings > 1 || l.http10 || !strings.EqualFold(h.Value, "chunked") {
+		case wire.EqualFold(h.Name, "Transfer-Encoding"):
+			if encodings++; encodings > 1 || l.http10 || !wire.EqualFold(h.Value, "chunked") {
 				return dst, f, errEncoding
 			}
 			f.chunked = true
-		case strings.EqualFold(h.Name, "Connection"):
+		case wire.EqualFold(h.Name, "Connection"):
 			f.connection(h.Value)
-		case strings.EqualFold(h.Name, "Expect"):
-			f.expect = !l.http10 && strings.EqualFold(h.Value, "100-continue")
+		case wire.EqualFold(h.Name, "Expect"):
+			f.expect = !l.http10 && wire.EqualFold(h.Value, "100-continue")
 		}
 	}
 	switch {
@@ -136,9 +141,9 @@ func ours(name string) bool {
 func (f *framing) connection(value string) {
 	for option := range strings.SplitSeq(value, ",") {
 		switch option = strings.Trim(option, " \t"); {
-		case strings.EqualFold(option, "close"):
+		case wire.EqualFold(option, "close"):
 			f.closes = true
-		case strings.EqualFold(option, "keep-alive"):
+		case wire.EqualFold(option, "keep-alive"):
 			f.alive = true
 		}
 	}
@@ -185,6 +190,18 @@ func parseLength(value string, most int) (int, *refusal) {
 		return 0, errBody
 	}
 	return n, nil
+}
+
+// isHost reports whether a value has the bytes of a host and port (RFC 9110, section
+// 7.2; RFC 3986, section 3.2) alone.
+func isHost(value string) bool {
+	for i := range len(value) {
+		c := value[i]
+		if !tokens[c] && strings.IndexByte(":[](),;=", c) < 0 || strings.IndexByte("#^`|", c) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // tokens are the bytes that may stand in a header's name (RFC 9110, section

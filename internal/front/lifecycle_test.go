@@ -291,6 +291,69 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+// TestAnEmptyLineBeginsNoRequest: what some clients send behind a body is no request that
+// has begun, which Shutdown would wait for and which would end in an answer of its own.
+func TestAnEmptyLineBeginsNoRequest(t *testing.T) {
+	addr, s := start(t, Config{Handler: ok, ReadTimeout: 50 * time.Millisecond})
+	c := dial(t, addr)
+	r := bufio.NewReader(c)
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\n")
+	readAnswer(t, r, "POST")
+	for range 2 { // as long as a request may take, each time
+		slow := dial(t, addr)
+		fmt.Fprint(slow, "GET / HT")
+		answer, err := io.ReadAll(slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, string(answer), 408)
+		slow.Close()
+	}
+	fmt.Fprint(c, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+	if resp, body := readAnswer(t, r, "GET"); resp.StatusCode != 200 || body != "GET /next 0" {
+		t.Errorf("got %s %q", resp.Status, body)
+	}
+	fmt.Fprint(c, "GET /last HTTP/1.1\r\nHost: a\r\n\r\n\r\n")
+	readAnswer(t, r, "GET")
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+// TestShutdownLosesNoRequestThatBegins sends first requests in two pieces while the
+// server is told to end.
+func TestShutdownLosesNoRequestThatBegins(t *testing.T) {
+	for range 50 {
+		s, err := New(Config{Handler: ok})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ln) }()
+		c := dial(t, ln.Addr().String())
+		s.waitForConns(t, 1)
+		down := make(chan error, 1)
+		go func() { down <- s.Shutdown(context.Background()) }()
+		fmt.Fprint(c, "GET / HTTP/1.1\r\n")
+		runtime.Gosched()
+		fmt.Fprint(c, "Host: a\r\n\r\n") // fails when the connection has ended before
+		answer, _ := io.ReadAll(c)
+		if len(answer) > 0 {
+			wantStatus(t, string(answer), 200)
+		}
+		if err := errors.Join(<-down, <-served); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestShutdownRunsOutOfPatience(t *testing.T) {
 	entered := make(chan struct{})
 	addr, s := start(t, Config{Handler: func(ctx context.Context, req *wire.Request, resp *wire.Response) {

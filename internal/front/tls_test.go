@@ -123,6 +123,17 @@ func TestTLSFloor(t *testing.T) {
 	}
 }
 
+// TestGoodbyeOverTLS: a connection that the server ends says so, or its client could not
+// tell the end of an answer from one that was cut.
+func TestGoodbyeOverTLS(t *testing.T) {
+	addr, _, _, _, _ := startTLS(t, ok)
+	answer, _, err := sendTLS(t, addr, &tls.Config{}, simple)
+	if err != nil { // io.ErrUnexpectedEOF without close_notify
+		t.Error(err)
+	}
+	wantStatus(t, answer, 200)
+}
+
 func TestRefusalOverTLS(t *testing.T) {
 	addr, _, _, _, _ := startTLS(t, unwanted(t))
 	answer, _, err := sendTLS(t, addr, &tls.Config{}, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n"+strings.Repeat("a", 3000000))

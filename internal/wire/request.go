@@ -48,7 +48,7 @@ type TLS struct {
 // regard to case, and how many headers have the name.
 func (r *Request) Header(name string) (value string, count int) {
 	for i := range r.Headers {
-		if equalFold(r.Headers[i].Name, name) {
+		if EqualFold(r.Headers[i].Name, name) {
 			if count == 0 {
 				value = r.Headers[i].Value
 			}
@@ -71,8 +71,9 @@ type Response struct {
 	Close bool
 }
 
-// equalFold compares ASCII names without regard to case and without allocating.
-func equalFold(a, b string) bool {
+// EqualFold compares ASCII texts without regard to case and without allocating. Unlike
+// strings.EqualFold it takes no other letter for one of ASCII's.
+func EqualFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
