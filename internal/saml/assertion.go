@@ -173,9 +173,14 @@ func (a *Assertion) subject(v *Verifier, p *Provider, assertion *etree.Element, 
 	return nil
 }
 
-// session reads how long a session of the subject may last.
+// session reads how long a session of the subject may last. An assertion that does not
+// say that its subject signed in is none of those (SAML Profiles, section 4.1.4.2).
 func (a *Assertion) session(assertion *etree.Element, now time.Time) error {
-	for _, statement := range children(assertion, assertionNS, "AuthnStatement") {
+	statements := children(assertion, assertionNS, "AuthnStatement")
+	if len(statements) == 0 {
+		return malformed("the Assertion has no AuthnStatement")
+	}
+	for _, statement := range statements {
 		end, err := instant(statement, "SessionNotOnOrAfter")
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -44,8 +45,10 @@ type entityDescriptor struct {
 		Protocols  string `xml:"protocolSupportEnumeration,attr"`
 		ValidUntil string `xml:"validUntil,attr"`
 		Keys       []struct {
-			Use  string   `xml:"use,attr"`
-			X509 []string `xml:"http://www.w3.org/2000/09/xmldsig# KeyInfo>X509Data>X509Certificate"`
+			Use  string `xml:"use,attr"`
+			X509 []struct {
+				Certificates []string `xml:"http://www.w3.org/2000/09/xmldsig# X509Certificate"`
+			} `xml:"http://www.w3.org/2000/09/xmldsig# KeyInfo>X509Data"`
 		} `xml:"urn:oasis:names:tc:SAML:2.0:metadata KeyDescriptor"`
 	} `xml:"urn:oasis:names:tc:SAML:2.0:metadata IDPSSODescriptor"`
 }
@@ -82,8 +85,8 @@ func ParseMetadata(document []byte) (*Metadata, error) {
 			if key.Use != "" && key.Use != "signing" {
 				continue
 			}
-			for _, text := range key.X509 {
-				if err := m.add(text); err != nil {
+			for _, data := range key.X509 {
+				if err := m.add(data.Certificates); err != nil {
 					return nil, err
 				}
 			}
@@ -145,16 +148,46 @@ func (m *Metadata) bound(text string) error {
 	return nil
 }
 
-// add adds the certificate of a key that the provider signs with.
-func (m *Metadata) add(text string) error {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil {
-		return malformed("an X509Certificate is not base64")
+// add adds the certificate of a key that the provider signs with: the one of an
+// X509Data, which may have those of its issuers beside it (XML Signature, section
+// 4.5.4). They sign certificates, and no responses.
+func (m *Metadata) add(chain []string) error {
+	if len(chain) > MaxCertificates {
+		return malformed("an X509Data has more than %d certificates", MaxCertificates)
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return malformed("an X509Certificate is no X.509 certificate")
+	var certificates []*x509.Certificate
+	for _, text := range chain {
+		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+		if err != nil {
+			return malformed("an X509Certificate is not base64")
+		}
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return malformed("an X509Certificate is no X.509 certificate")
+		}
+		if !slices.ContainsFunc(certificates, certificate.Equal) {
+			certificates = append(certificates, certificate)
+		}
 	}
+	var own []*x509.Certificate
+	for _, c := range certificates {
+		issues := func(other *x509.Certificate) bool {
+			return other != c && bytes.Equal(other.RawIssuer, c.RawSubject)
+		}
+		if !slices.ContainsFunc(certificates, issues) {
+			own = append(own, c)
+		}
+	}
+	switch {
+	case len(certificates) == 0:
+		return nil
+	case len(own) != 1:
+		return malformed("an X509Data has several certificates that are not the chain of one")
+	}
+	return m.addOwn(own[0])
+}
+
+func (m *Metadata) addOwn(certificate *x509.Certificate) error {
 	if slices.ContainsFunc(m.Certificates, certificate.Equal) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"math/big"
 	"strings"
@@ -60,6 +61,43 @@ func TestMetadata(t *testing.T) {
 	}
 	if m, err = saml.ParseMetadata([]byte(strings.Replace(good, ` use="signing"`, ` use="encryption"`, 1))); err != nil || len(m.Certificates) != 1 {
 		t.Errorf("a key for encryption: %+v, %v", m, err)
+	}
+}
+
+// TestChainsInMetadata: of a certificate and those of its issuers, the first one's key
+// signs responses.
+func TestChainsInMetadata(t *testing.T) {
+	p := samltest.New(t, entity, now)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, NotAfter: now, IsCA: true, BasicConstraintsValid: true}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "a provider"}, NotAfter: now}
+	issued := func(c *x509.Certificate, public any) string {
+		der, err := x509.CreateCertificate(rand.Reader, c, root, public, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString(der)
+	}
+	authority, own := issued(root, key.Public()), issued(leaf, p.Certificate.PublicKey)
+	whole := p.Metadata()
+	i, j := strings.Index(whole, "<ds:X509Certificate>"), strings.Index(whole, "</ds:X509Data>")
+	with := func(certificates ...string) string {
+		return whole[:i] + "<ds:X509Certificate>" + strings.Join(certificates, "</ds:X509Certificate><ds:X509Certificate>") + "</ds:X509Certificate>" + whole[j:]
+	}
+	for _, chain := range [][]string{{own, authority}, {authority, own}, {own, authority, own}} {
+		m, err := saml.ParseMetadata([]byte(with(chain...)))
+		if err != nil || len(m.Certificates) != 1 || m.Certificates[0].Subject.CommonName != "a provider" {
+			t.Errorf("a chain of %d: %+v, %v", len(chain), m, err)
+		}
+	}
+	if m, err := saml.ParseMetadata([]byte(with(authority))); err != nil || len(m.Certificates) != 1 {
+		t.Errorf("a certificate that is its own issuer's: %+v, %v", m, err)
+	}
+	if _, err := saml.ParseMetadata([]byte(with(own, base64.StdEncoding.EncodeToString(p.Certificate.Raw)))); err == nil {
+		t.Error("two certificates without a common issuer are accepted as a chain")
 	}
 }
 

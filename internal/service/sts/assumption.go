@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,7 +93,9 @@ func newTagSet(tags []api.Tag, transitive []string) (*tagSet, *awserr.Error) {
 		if _, given := set.values[key]; !given {
 			return nil, awserr.New("InvalidParameterValue", "The specified transitive tag key must be included in the requested tags.")
 		}
-		set.transitive = append(set.transitive, key)
+		if !slices.Contains(set.transitive, key) {
+			set.transitive = append(set.transitive, key)
+		}
 	}
 	return set, nil
 }

@@ -232,10 +232,17 @@ func isSessionName(s string) bool { return len(s) >= 2 && len(s) <= 64 && sessio
 // The two may stand in either order.
 func (c *samlClaims) admits(role, provider string) bool {
 	for _, pair := range c.roles {
-		one, other, _ := strings.Cut(pair, ",")
-		one, other = strings.TrimSpace(one), strings.TrimSpace(other)
-		if one == role && other == provider || one == provider && other == role {
-			return true
+		// A role's name may have commas of its own.
+		pair = strings.TrimSpace(pair)
+		if rest, ok := strings.CutSuffix(pair, provider); ok {
+			if other, ok := strings.CutSuffix(strings.TrimSpace(rest), ","); ok && strings.TrimSpace(other) == role {
+				return true
+			}
+		}
+		if rest, ok := strings.CutPrefix(pair, provider); ok {
+			if other, ok := strings.CutPrefix(strings.TrimSpace(rest), ","); ok && strings.TrimSpace(other) == role {
+				return true
+			}
 		}
 	}
 	return false

@@ -181,7 +181,7 @@ func broughtTags(by string, tags map[string]string, transitive []string) (*tagSe
 		return nil, api.InvalidIdentityTokenException(fmt.Sprintf("The %s has more than %d session tags.", by, maxSessionTags))
 	}
 	for name, value := range tags {
-		if n := utf8.RuneCountInString(name); n == 0 || n > maxTagKey || utf8.RuneCountInString(value) > maxTagValue || !tagText(name) || !tagText(value) {
+		if n := utf8.RuneCountInString(name); n == 0 || n > maxTagKey || utf8.RuneCountInString(value) > maxTagValue || !tagText(name) || !tagText(value) || strings.HasPrefix(strings.ToLower(name), "aws:") {
 			return nil, api.InvalidIdentityTokenException("A session tag of the " + by + " has a key or a value that tags cannot have.")
 		}
 	}
