@@ -79,15 +79,7 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 		Type: policy.AssumedRole, Account: role.Account, ID: role.ID, Name: in.RoleSessionName,
 		Policy: in.Policy, Tags: tags.values, TransitiveTags: tags.transitive, SourceIdentity: identity,
 	}
-	for _, p := range in.PolicyArns {
-		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
-	}
-	packed, err := s.checkPolicies(ctx, &spec)
-	if err != nil {
-		return nil, err
-	}
-	spec.Issued, spec.Expires = lifetime(call, seconds)
-	credentials, err := s.issue(spec)
+	credentials, packed, err := s.grant(ctx, call, spec, in.PolicyArns, seconds)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +89,21 @@ func (s *Service) AssumeRole(ctx context.Context, call *authz.Call, in *api.Assu
 		PackedPolicySize: packed,
 		SourceIdentity:   identity,
 	})
+}
+
+// grant gives the credentials of a role's session, which further managed policies limit
+// and which lasts so many seconds; packed is what its policies and tags take of the room
+// that they have, in percent.
+func (s *Service) grant(ctx context.Context, call *authz.Call, spec authz.SessionSpec, policies []api.PolicyDescriptorType, seconds int32) (_ *api.Credentials, packed *int32, err error) {
+	for _, p := range policies {
+		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
+	}
+	if packed, err = s.checkPolicies(ctx, &spec); err != nil {
+		return nil, nil, err
+	}
+	spec.Issued, spec.Expires = lifetime(call, seconds)
+	credentials, err := s.issue(spec)
+	return credentials, packed, err
 }
 
 func assumedRoleUser(call *authz.Call, role *authz.Role, session string) *api.AssumedRoleUser {

@@ -86,15 +86,7 @@ func (s *Service) AssumeRoleWithSAML(ctx context.Context, call *authz.Call, in *
 		Policy: in.Policy, Tags: asked.set.values, TransitiveTags: asked.set.transitive, SourceIdentity: asked.identity,
 		Provider: provider.ARN, Claims: sessionKeys(keys),
 	}
-	for _, p := range in.PolicyArns {
-		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
-	}
-	packed, err := s.checkPolicies(ctx, &spec)
-	if err != nil {
-		return nil, err
-	}
-	spec.Issued, spec.Expires = lifetime(call, seconds)
-	credentials, err := s.issue(spec)
+	credentials, packed, err := s.grant(ctx, call, spec, in.PolicyArns, seconds)
 	if err != nil {
 		return nil, err
 	}

@@ -86,15 +86,7 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call *authz.Cal
 		Policy: in.Policy, Tags: tags.values, TransitiveTags: tags.transitive, SourceIdentity: claims.SourceIdentity,
 		Provider: issuer.ARN, Claims: keys,
 	}
-	for _, p := range in.PolicyArns {
-		spec.PolicyARNs = append(spec.PolicyARNs, p.Arn)
-	}
-	packed, err := s.checkPolicies(ctx, &spec)
-	if err != nil {
-		return nil, err
-	}
-	spec.Issued, spec.Expires = lifetime(call, seconds)
-	credentials, err := s.issue(spec)
+	credentials, packed, err := s.grant(ctx, call, spec, in.PolicyArns, seconds)
 	if err != nil {
 		return nil, err
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/strongroom/strongroom/internal/store"
 )
 
-// testLoad proves a backend that is a store.Loader.
+// testLoad proves that a backend takes images, as a store.Loader.
 func testLoad(t *testing.T, b store.Backend) {
 	l, ok := b.(store.Loader)
 	if !ok {
-		t.Skip("the backend takes no images")
+		t.Fatal("the backend takes no images: it could not be restored or copied to")
 	}
 	ctx := context.Background()
 	frame := func(seq uint64) store.Frame {
