@@ -63,6 +63,9 @@ type Config struct {
 	Stop              <-chan struct{}
 	// Loaders and Probers load each node at once.
 	Loaders, Probers int
+	// Pause of each loader and prober between two calls, 0 for little: a long run is to
+	// leave room on the disk, which keeps a record of each call on every machine.
+	Pause time.Duration
 	// Seed is where all choices come from.
 	Seed uint64
 	// Progress is told what is going on; must be set.

@@ -60,6 +60,7 @@ func (w *loader) next(what string) string {
 func (w *loader) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.step(context.WithoutCancel(ctx))
+		rest(ctx, w.Pause)
 	}
 }
 

@@ -24,6 +24,7 @@ var (
 	mostFlag       = flag.Duration("most", 3*time.Hour, "make no more faults after this time, under Patroni")
 	withinFlag     = flag.Duration("within", time.Hour, "go on for so long at most for probes and histories when all faults are made, under Patroni")
 	faultsFlag     = flag.String("faults", "", "make these `faults` under Patroni, in this order and separated by commas, instead of -kills and the like")
+	pauseFlag      = flag.Duration("pause", 45*time.Millisecond, "let each of the loaders and probers pause for so long between two calls, under Patroni")
 	keepFlag       = flag.String("keep", "", "a new `folder` for what the run under Patroni leaves behind; if empty, none")
 )
 
@@ -121,7 +122,7 @@ func TestPatroni(t *testing.T) {
 		list = strings.Split(*faultsFlag, ",")
 	}
 	report := run(t, Config{
-		Path: build(t), Dir: own, Lease: time.Minute, Cut: 4 * time.Second, Seed: s, Loaders: 4, Probers: 4, Probes: *probesFlag, Histories: *historiesFlag, Within: *withinFlag, Stop: stop,
+		Path: build(t), Dir: own, Lease: time.Minute, Cut: 4 * time.Second, Seed: s, Loaders: 4, Probers: 4, Pause: *pauseFlag, Probes: *probesFlag, Histories: *historiesFlag, Within: *withinFlag, Stop: stop,
 		Faults: list,
 	}, newPatroni(shared, found[len(found)-1]))
 	if longest := slices.Max(append(report.Back, 0)); longest > changesWithin {

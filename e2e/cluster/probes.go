@@ -209,7 +209,7 @@ type signedProbe struct {
 // prober tries the access that each revoker gives and takes, on one node.
 func (r *runner) prober(ctx context.Context, node, offset int) {
 	signed := make([]signedProbe, len(r.revokers))
-	ticker := time.NewTicker(probeEvery)
+	ticker := time.NewTicker(max(probeEvery, r.Pause))
 	defer ticker.Stop()
 	for i := offset; ctx.Err() == nil; i++ {
 		v := r.revokers[i%len(r.revokers)]
