@@ -113,6 +113,10 @@ const (
 	stepsPerClient = 6
 )
 
+// keepTargets is how many histories share the keys that their aliases point to. Half of
+// them may each leave an alias, and a key can have 50.
+const keepTargets = 50
+
 // historian makes histories, each on an alias or a key of its own, and checks them.
 type historian struct {
 	*runner
@@ -136,6 +140,9 @@ func (h *historian) run(ctx context.Context) {
 	choices := rand.New(rand.NewPCG(h.Seed, 200))
 	var targets []string
 	for i := 0; ctx.Err() == nil; i++ {
+		if i%keepTargets == 0 {
+			targets = nil
+		}
 		for len(targets) < 2 && ctx.Err() == nil {
 			if id := h.newKey(ctx, choices); id != "" {
 				targets = append(targets, id)
