@@ -115,6 +115,7 @@ type Report struct {
 	Keys, Records       int // in the end
 	Watched             int64
 	Unavailable         int64 // of those watched, although the lease had not run out
+	Stills              int   // how often the whole machine stood still, when nothing counts as unavailable
 	Revocations         int64
 	Admitted            int64 // probes while they were allowed
 	Refused, NoAnswer   int64 // probes after an acknowledged revocation
@@ -149,6 +150,7 @@ type runner struct {
 	revokers  []*revoker
 	watchers  []*watcher
 	historian *historian
+	pulse     pulse
 }
 
 // Run starts everything, makes the faults and checks. The error is about not being
@@ -250,6 +252,7 @@ func (r *runner) run(ctx context.Context) error {
 	working, end := context.WithCancel(ctx)
 	defer end()
 	var workers sync.WaitGroup
+	workers.Go(func() { r.pulse.run(working) })
 	if err := r.watch(working, &workers); err != nil {
 		return err
 	}
@@ -299,6 +302,7 @@ func (r *runner) collect() {
 		r.report.Watched += w.answered.Load()
 		r.report.Unavailable += w.unavailable.Load()
 	}
+	r.report.Stills = r.pulse.count()
 	r.report.Revocations = r.probes(func(v *revoker) int64 { return v.revocations.Load() })
 	r.report.Admitted = r.probes(func(v *revoker) int64 { return v.admitted.Load() })
 	r.report.Refused = r.probes(func(v *revoker) int64 { return v.refused.Load() })

@@ -94,7 +94,7 @@ func (w *watcher) run(ctx context.Context) {
 			w.well.Add(1)
 		case a.outcome() != unknown:
 			w.violate("node %d: Decrypt of the watched ciphertext: %v", w.node, a)
-		case !w.MayRefuse && !before && !w.mayFail(w.node):
+		case !w.MayRefuse && !before && !w.mayFail(w.node) && !w.pulse.stoodStill(ctx, began):
 			w.unavailable.Add(1)
 			w.violate("node %d does not decrypt with a key that it knows, after %s: %v %s", w.node, took, a, a.body)
 		}
