@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 
+	api "github.com/strongroom/strongroom/api/kms"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
 // maxRuns bounds how often an operation starts over because its key kept
-// changing under it.
-const maxRuns = 10
+// changing under it. Each run waits for the commit of the change that came before
+// it, so that a call's deadline ends most before.
+const maxRuns = 100
 
 // again runs an operation once more when the key that it was authorised on has
 // changed before its effect was made. What an earlier run noted for the audit
-// record goes: it was about another state of things.
+// record goes: it was about another state of things. An operation that never comes
+// before others ends with a DependencyTimeoutException, which SDKs retry.
 func again[T any](call *authz.Call, operation func() (T, error)) (T, error) {
 	var out T
 	err := errChanged
@@ -22,7 +25,15 @@ func again[T any](call *authz.Call, operation func() (T, error)) (T, error) {
 		call.Audit = authz.Audit{}
 		out, err = operation()
 	}
+	if errors.Is(err, errChanged) {
+		err = timedOut()
+	}
 	return out, err
+}
+
+// timedOut answers a call that nothing is wrong with, and that may go well later.
+func timedOut() error {
+	return api.DependencyTimeoutException("The system timed out while trying to fulfill the request. You can retry the request.")
 }
 
 // change is an operation on one existing key of the caller's account, named by

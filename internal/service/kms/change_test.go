@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -127,7 +128,7 @@ func TestAgain(t *testing.T) {
 		t.Errorf("%d, %v after %d runs, noting %v", out, err, runs, call.Audit.Resources)
 	}
 	runs = 0
-	if _, err = again(call, func() (int, error) { runs++; return 0, errChanged }); err != errChanged || runs != maxRuns {
+	if _, err = again(call, func() (int, error) { runs++; return 0, errChanged }); !errors.Is(err, timedOut()) || runs != maxRuns {
 		t.Errorf("%v after %d runs", err, runs)
 	}
 }
@@ -137,20 +138,17 @@ func TestChangesAtOnce(t *testing.T) {
 	h := newHarness(t)
 	id, _ := h.keyID()
 	var group sync.WaitGroup
-	var refused atomic.Int64
 	for i := range 8 {
 		group.Go(func() {
 			a := h.send(root, "TagResource", m{"KeyId": id, "Tags": []m{{"TagKey": fmt.Sprint("k", i), "TagValue": "v"}}})
-			if a.status == 500 {
-				refused.Add(1) // it lost maxRuns races, says so, and may be retried
-			} else if a.status != 200 {
+			if a.status != 200 {
 				t.Errorf("%d %s: %s", a.status, a.code, a.message)
 			}
 		})
 	}
 	group.Wait()
 	got := len(h.ok(root, "ListResourceTags", m{"KeyId": id})["Tags"].([]any))
-	if want := 8 - int(refused.Load()); got != want || want < 1 {
-		t.Errorf("%d tags, %d calls succeeded", got, want)
+	if got != 8 {
+		t.Errorf("%d tags of 8", got)
 	}
 }

@@ -95,7 +95,7 @@ func fromKeyring(err error) error {
 	case errors.Is(err, keyring.ErrUnsupported):
 		return errModule
 	case errors.Is(err, keyring.ErrBusy):
-		return api.DependencyTimeoutException("The system timed out while trying to fulfill the request. You can retry the request.")
+		return timedOut()
 	}
 	return err
 }

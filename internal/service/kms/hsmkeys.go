@@ -124,7 +124,7 @@ func (s *Service) randomFromHSMs(ctx context.Context, call *authz.Call, id strin
 	}
 	if away(err) || errors.Is(err, store.ErrNotFound) {
 		s.Log.Warn("a CloudHSM cluster gives no random bytes", "cluster", ks.Cluster, "error", err)
-		return nil, api.DependencyTimeoutException("The system timed out while trying to fulfill the request. You can retry the request.")
+		return nil, timedOut()
 	}
 	return random, err
 }
