@@ -100,6 +100,10 @@ type Batch struct {
 // Write sets a key, or deletes it when Value is nil.
 type Write struct {
 	Key, Value []byte
+
+	// What the write replaces, if the Update that made it has read that.
+	before []byte // nil for nothing
+	read   bool
 }
 
 // Journal frames the audit records of one commit. Package journal implements it.

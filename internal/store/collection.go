@@ -77,29 +77,34 @@ func (c *Collection[T]) Get(r Reader, s Scope, id string) (T, error) {
 
 // GetItem is Get with the record's version.
 func (c *Collection[T]) GetItem(r Reader, s Scope, id string) (Item[T], error) {
-	if err := errors.Join(s.check(), checkID(id)); err != nil {
-		return Item[T]{}, err
-	}
-	key := recordKey(s, c.name, id)
-	value, err := r.reading().get(key)
-	if errors.Is(err, ErrNotFound) {
-		return Item[T]{}, fmt.Errorf("%w: %s", ErrNotFound, describeKey(key))
-	}
+	key, value, err := c.get(r, s, id)
 	if err != nil {
 		return Item[T]{}, err
 	}
 	return c.open(r.reading(), key, id, value)
 }
 
+// get returns the key that a record is kept under, and what is kept there, or
+// ErrNotFound.
+func (c *Collection[T]) get(r Reader, s Scope, id string) (key, sealed []byte, err error) {
+	if err := errors.Join(s.check(), checkID(id)); err != nil {
+		return nil, nil, err
+	}
+	key = recordKey(s, c.name, id)
+	if sealed, err = r.reading().get(key); errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: %s", ErrNotFound, describeKey(key))
+	}
+	return key, sealed, err
+}
+
 // Put writes the record under id, whether or not there is one.
 func (c *Collection[T]) Put(tx *Tx, s Scope, id string, value T) (err error) {
 	defer func() { tx.spoil(err) }()
-	before, err := c.GetItem(tx, s, id)
+	key, sealed, before, err := c.replaced(tx, s, id)
 	exists := err == nil
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	key := recordKey(s, c.name, id)
 	text, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("store: encoding %s: %w", describeKey(key), err)
@@ -113,13 +118,13 @@ func (c *Collection[T]) Put(tx *Tx, s Scope, id string, value T) (err error) {
 	if err := c.reindex(tx, s, id, before.Value, exists, stored, true); err != nil {
 		return err
 	}
-	return tx.put(key, c.schema, text, c.change(tx, s, id, false))
+	return tx.put(key, c.schema, text, c.change(tx, s, id, false), sealed, true)
 }
 
 // Delete removes the record under id; ErrNotFound if there is none.
 func (c *Collection[T]) Delete(tx *Tx, s Scope, id string) (err error) {
 	defer func() { tx.spoil(err) }()
-	before, err := c.GetItem(tx, s, id)
+	key, sealed, before, err := c.replaced(tx, s, id)
 	if err != nil {
 		return err
 	}
@@ -127,7 +132,16 @@ func (c *Collection[T]) Delete(tx *Tx, s Scope, id string) (err error) {
 	if err := c.reindex(tx, s, id, before.Value, true, none, false); err != nil {
 		return err
 	}
-	return tx.put(recordKey(s, c.name, id), c.schema, nil, c.change(tx, s, id, true))
+	return tx.put(key, c.schema, nil, c.change(tx, s, id, true), sealed, true)
+}
+
+// replaced returns the record that a write replaces, as it is kept and as it is, or
+// ErrNotFound.
+func (c *Collection[T]) replaced(tx *Tx, s Scope, id string) (key, sealed []byte, before Item[T], err error) {
+	if key, sealed, err = c.get(tx, s, id); err == nil {
+		before, err = c.open(tx.reading(), key, id, sealed)
+	}
+	return key, sealed, before, err
 }
 
 func (c *Collection[T]) change(tx *Tx, s Scope, id string, deleted bool) *Change {

@@ -287,7 +287,7 @@ func TestAFailedJournalStopsTheStore(t *testing.T) {
 			return errors.Join(things.Put(tx, scope, "one", thing{}), tx.Append([]byte("x")))
 		})
 		if !errors.Is(err, store.ErrUnknown) || fatal == nil || len(stored(t, b)) != 0 {
-			t.Errorf("%v, Fatal with %v, stored %q", err, fatal, stored(t, b))
+			t.Errorf("%v, Fatal with %v, stored %v", err, fatal, stored(t, b))
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (c *Collection[T]) reindex(tx *Tx, s Scope, id string, old T, existed bool,
 		}
 		for _, v := range before {
 			if !slices.Contains(after, v) {
-				if err := tx.put(indexKey(s, c.name, index.Name, v, id), c.schema, nil, nil); err != nil {
+				if err := tx.put(indexKey(s, c.name, index.Name, v, id), c.schema, nil, nil, nil, false); err != nil {
 					return err
 				}
 			}
@@ -140,7 +140,7 @@ func (c *Collection[T]) reindex(tx *Tx, s Scope, id string, old T, existed bool,
 			if err := checkIndexValue(index.Name, v); err != nil {
 				return err
 			}
-			if err := tx.put(indexKey(s, c.name, index.Name, v, id), c.schema, []byte{}, nil); err != nil {
+			if err := tx.put(indexKey(s, c.name, index.Name, v, id), c.schema, []byte{}, nil, nil, false); err != nil {
 				return err
 			}
 		}

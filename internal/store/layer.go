@@ -16,6 +16,9 @@ type entry struct {
 	value  []byte  // nil: deleted
 	epoch  uint64  // of the Update that wrote it
 	change *Change // nil for an index entry
+
+	before []byte // what lay under the key for who wrote it, if read; nil for nothing
+	read   bool
 }
 
 func (l *layer) get(key string) (entry, bool) {

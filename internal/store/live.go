@@ -258,7 +258,11 @@ func (l *liveSet) liveAfter(m liveMAC, state Snapshot, batch Batch) (*liveSet, e
 	last := make(map[string][]byte, len(batch.Writes)) // of two to one key the later one holds
 	for _, w := range batch.Writes {
 		before, again := last[string(w.Key)]
-		if !again {
+		switch {
+		case again:
+		case w.read: // of the state that the writes before this one leave
+			before = w.before
+		default:
 			var err error
 			if before, err = state.Get(w.Key); err != nil && !errors.Is(err, ErrNotFound) {
 				return nil, err

@@ -184,7 +184,14 @@ func TestTheLiveSetFollowsSharedCommits(t *testing.T) {
 						}
 						return nil
 					}
-					return things.Put(tx, scope, id, thing{Owner: fmt.Sprint(w)})
+					err := things.Put(tx, scope, id, thing{Owner: fmt.Sprint(w)})
+					if i%4 == 1 { // twice in one Update
+						err = errors.Join(err, things.Put(tx, scope, id, thing{Owner: fmt.Sprint(i)}))
+					}
+					if i%8 == 2 {
+						err = errors.Join(err, things.Delete(tx, scope, id))
+					}
+					return err
 				})
 				if err != nil {
 					done <- err
@@ -199,6 +206,54 @@ func TestTheLiveSetFollowsSharedCommits(t *testing.T) {
 	}
 	if report := check(t, s, s.LiveState()); report.Err() != nil {
 		t.Errorf("%q", report.Findings)
+	}
+}
+
+// readCounted is a backend that counts the reads of single records.
+type readCounted struct {
+	store.Backend
+	gets *atomic.Int64
+}
+
+func (c readCounted) Snapshot(ctx context.Context) (store.Snapshot, error) {
+	state, err := c.Backend.Snapshot(ctx)
+	return readCountedState{state, c.gets}, err
+}
+
+type readCountedState struct {
+	store.Snapshot
+	gets *atomic.Int64
+}
+
+func (c readCountedState) Get(key []byte) ([]byte, error) {
+	c.gets.Add(1)
+	return c.Snapshot.Get(key)
+}
+
+// TestTheLiveSetReadsNothingAgain: what an Update has read, its commit does not.
+func TestTheLiveSetReadsNothingAgain(t *testing.T) {
+	var gets atomic.Int64
+	s := storetest.OpenConfig(t, store.Config{Backend: readCounted{storetest.Memory(t), &gets}, LiveKey: liveKey, LiveAbsent: true})
+	for i, owner := range []string{"", "", "me"} {
+		before := gets.Load()
+		put(t, s, "one", thing{Name: fmt.Sprint(i), Owner: owner})
+		want := int64(1)
+		if owner != "" {
+			want = 2 // its index entry
+		}
+		if made := gets.Load() - before; made != want {
+			t.Errorf("Put %d read %d times, want %d", i, made, want)
+		}
+	}
+	before := gets.Load()
+	must(t, s.Update(context.Background(), func(tx *store.Tx) error {
+		return errors.Join(things.Put(tx, scope, "two", thing{}), things.Delete(tx, scope, "two"), things.Put(tx, scope, "two", thing{Name: "x"}))
+	}))
+	if made := gets.Load() - before; made != 1 {
+		t.Errorf("three writes of one record read %d times", made)
+	}
+	if report := check(t, s, s.LiveState()); report.Err() != nil || report.Records != 3 {
+		t.Errorf("%d records, %q", report.Records, report.Findings)
 	}
 }
 

@@ -188,7 +188,8 @@ func checkRecord(record []byte) error {
 }
 
 // put seals a value under key; a nil plaintext deletes.
-func (tx *Tx) put(key []byte, schema uint16, plaintext []byte, change *Change) error {
+// before is what get returned under the key, nil for nothing, if read.
+func (tx *Tx) put(key []byte, schema uint16, plaintext []byte, change *Change, before []byte, read bool) error {
 	if err := tx.usable(); err != nil {
 		return err
 	}
@@ -198,7 +199,10 @@ func (tx *Tx) put(key []byte, schema uint16, plaintext []byte, change *Change) e
 	if len(plaintext) > maxValue {
 		return fmt.Errorf("%w: %s of %d bytes; %d are allowed", ErrTooLarge, describeKey(key), len(plaintext), maxValue)
 	}
-	e := entry{epoch: tx.version, change: change}
+	e := entry{epoch: tx.version, change: change, before: before, read: read}
+	if own, again := tx.local.get(string(key)); again { // it found its own write
+		e.before, e.read = own.before, own.read
+	}
 	if plaintext != nil {
 		var err error
 		e.value, err = tx.store.seal(key, sealed{schema: schema, version: tx.version}, plaintext)

@@ -289,7 +289,7 @@ func (s *Store) requestLocked(tx *Tx) *request {
 	req.epoch, s.tail = tx.version, tx.version
 	for _, key := range tx.local.keys {
 		e := tx.local.entries[key]
-		req.writes = append(req.writes, Write{Key: []byte(key), Value: e.value})
+		req.writes = append(req.writes, Write{Key: []byte(key), Value: e.value, before: e.before, read: e.read})
 		if e.change != nil {
 			req.changes = append(req.changes, *e.change)
 		}
