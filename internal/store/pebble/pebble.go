@@ -42,7 +42,7 @@ type Config struct {
 	// FS is the file system; if nil, the machine's.
 	FS vfs.FS
 
-	// Cache bounds the memory for blocks read from disk, in bytes; if 0, 16 MiB.
+	// Cache bounds the memory for blocks read from disk, in bytes; if 0, 8 MiB.
 	// About 20 MiB more are used for recent writes under load.
 	Cache int64
 
@@ -109,7 +109,7 @@ func Open(cfg Config) (_ *Backend, err error) {
 		cfg.FS = machine
 	}
 	if cfg.Cache == 0 {
-		cfg.Cache = 16 << 20
+		cfg.Cache = 8 << 20
 	}
 	if cfg.Reserve == 0 {
 		cfg.Reserve = 256 << 20
@@ -167,14 +167,19 @@ func lockFolder(cfg Config) (*pebble.Lock, error) {
 	return lock, nil
 }
 
+// memTable is the size of what Pebble keeps in memory before it writes a table. It
+// counts those that it fills, writes and has ready against its cache, so that a cache
+// of their size would hold no block.
+const memTable = 8 << 20
+
 func (b *Backend) options() *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          b.cfg.FS,
 		Lock:                        b.lock,
 		Logger:                      logger{b},
-		CacheSize:                   b.cfg.Cache,
+		CacheSize:                   b.cfg.Cache + 3*memTable,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                8 << 20,
+		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
 		MaxOpenFiles:                256,
 		// A block that can't be read is an error of the read that met it, not the
