@@ -205,4 +205,20 @@ var bugs = []bug{
 		old: "	case s.pending.empty() && s.agreedLocked():\n", new: "	case s.pending.empty():\n",
 		pkg: "internal/store", run: "TestUpdatesWaitForWhatTheyFound",
 	},
+	// What falls due.
+	{
+		name: "a deletion that is overdue can be cancelled", file: "internal/service/kms/deletion.go",
+		old: "k.DeletionDate != nil && !call.Time.Before(*k.DeletionDate)", new: "false",
+		pkg: "internal/service/kms", run: "TestCancelKeyDeletion",
+	},
+	{
+		name: "material that has expired opens until the worker comes", file: "internal/service/kms/key.go",
+		old: "return !k.expiry.IsZero() && !now.Before(k.expiry)", new: "return false",
+		pkg: "internal/service/kms", run: "Expir",
+	},
+	{
+		name: "a start answers before what is overdue is done", file: "internal/server/server.go",
+		old: "	s.kms.CatchUp(ctx)\n", new: "	_ = ctx\n",
+		pkg: "internal/server", run: "TestWhatIsOverdueAtAStart",
+	},
 }

@@ -367,6 +367,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 	if err != nil {
 		return err
 	}
+	s.catchUp()
 	s.figures.Collect(s.collectFigures)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -409,6 +410,23 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		}
 	}()
 	return nil
+}
+
+// catchUpTime is how long a start may take for what fell due while the server was
+// stopped. Key stores are connected and material in HSMs is destroyed with it, which
+// may have to wait for others.
+const catchUpTime = time.Second
+
+// catchUp does that before the first call. Of several nodes the one that leads does it,
+// soon after its start; deleted keys and expired material are refused by their dates
+// until then.
+func (s *Server) catchUp() {
+	if s.folder.local != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTime)
+	defer cancel()
+	s.kms.CatchUp(ctx)
 }
 
 // signAgainAfter is how long signing rests after it failed, on a full disk for one.

@@ -69,11 +69,18 @@ func startWaiting(tx *store.Tx, record *keyRecord, now time.Time) error {
 }
 
 // CancelKeyDeletion ends the waiting period. The key is Disabled afterwards, or
-// waits for material that is missing.
+// waits for material that is missing. A key whose period is over is gone, also while
+// the worker has not come to it yet, as after a start.
 func (s *Service) CancelKeyDeletion(ctx context.Context, call *authz.Call, in *api.CancelKeyDeletionInput) (*api.CancelKeyDeletionOutput, error) {
 	return changeKey(ctx, s, call, change[*api.CancelKeyDeletionOutput]{
 		keyID: in.KeyId,
 		group: cancellingDel,
+		check: func(k *key) error {
+			if k.DeletionDate != nil && !call.Time.Before(*k.DeletionDate) {
+				return errNoKey(k.ARN)
+			}
+			return nil
+		},
 		edit: func(tx *store.Tx, k *key, record *keyRecord) (*api.CancelKeyDeletionOutput, error) {
 			if k.DeletionDate != nil {
 				due := dueRecord{At: *k.DeletionDate, Account: k.Account, Key: k.ID, Task: deleteKey}

@@ -144,6 +144,18 @@ func TestCancelKeyDeletion(t *testing.T) {
 	if h.isGone(id) {
 		t.Error("deleted after it was cancelled")
 	}
+	// Not after the period, while the worker has not come to it.
+	late, lateARN := h.keyID()
+	h.ok(root, "ScheduleKeyDeletion", m{"KeyId": late, "PendingWindowInDays": 7})
+	h.clock.Advance(7*day - time.Second)
+	h.ok(root, "CancelKeyDeletion", m{"KeyId": late})
+	h.ok(root, "ScheduleKeyDeletion", m{"KeyId": late, "PendingWindowInDays": 7})
+	h.clock.Advance(7 * day)
+	h.fails(root, "CancelKeyDeletion", m{"KeyId": late}, "NotFoundException", "Key '"+lateARN+"' does not exist")
+	h.due()
+	if !h.isGone(late) {
+		t.Error("not deleted after it could not be cancelled")
+	}
 	// Scheduled again, the first date counts no more.
 	h.ok(root, "ScheduleKeyDeletion", m{"KeyId": id, "PendingWindowInDays": 8})
 	h.ok(root, "CancelKeyDeletion", m{"KeyId": id})

@@ -45,7 +45,7 @@ func (s *Service) find(ctx context.Context, call *authz.Call, id string, forms n
 		if ref.account != call.Principal.Account {
 			return found{}, call.DeniedUnseen(call.Action, "this resource")
 		}
-		return found{}, api.NotFoundException("Key '" + keyARN(call.Partition, ref.region, ref.account, keyID) + "' does not exist")
+		return found{}, errNoKey(keyARN(call.Partition, ref.region, ref.account, keyID))
 	}
 	if err != nil {
 		return found{}, err
@@ -54,6 +54,8 @@ func (s *Service) find(ctx context.Context, call *authz.Call, id string, forms n
 	k, err = s.asItStands(ctx, k)
 	return found{k, ref.alias}, err
 }
+
+func errNoKey(arn string) error { return api.NotFoundException("Key '" + arn + "' does not exist") }
 
 // keyResource is the type of a key in audit records.
 const keyResource = "AWS::KMS::Key"
@@ -86,7 +88,7 @@ func readKey(r store.Reader, account, region, id string) (*key, error) {
 func unchanged(tx *store.Tx, k *key) (*key, error) {
 	now, err := readKey(tx, k.Account, k.Region, k.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, api.NotFoundException("Key '" + k.ARN + "' does not exist")
+		return nil, errNoKey(k.ARN)
 	}
 	if err != nil {
 		return nil, err

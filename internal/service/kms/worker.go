@@ -40,6 +40,17 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
+// CatchUp does what fell due while no server ran, until it is done or ctx ends; Run does
+// what is left. A start calls it before the first call comes in, where no other node
+// does the work.
+func (s *Service) CatchUp(ctx context.Context) {
+	for _, region := range s.Regions {
+		if _, err := s.doDue(ctx, region); err != nil {
+			s.Log.Warn("some of what fell due while the server was stopped is done only after its start", "region", region, "error", err)
+		}
+	}
+}
+
 const (
 	longestSleep = time.Hour
 	retryAfter   = 10 * time.Second
@@ -78,6 +89,9 @@ func (s *Service) doDue(ctx context.Context, region string) (time.Time, error) {
 			}
 			if err := s.do(ctx, region, item.Value); err != nil {
 				failed = errors.Join(failed, err)
+			}
+			if ctx.Err() != nil {
+				return time.Time{}, errors.Join(failed, ctx.Err())
 			}
 			after = item.ID
 		}
