@@ -39,21 +39,7 @@ func startNodesWith(t *testing.T, url string, n int, lease string, args ...strin
 	for range n {
 		data := filepath.Join(t.TempDir(), "data")
 		if len(servers) > 0 {
-			if err := os.Mkdir(data, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range []string{"root.key", "credentials"} {
-				text, err := os.ReadFile(filepath.Join(servers[0].Data, name))
-				if err == nil && name == "credentials" { // for the client alone
-					name = filepath.Join("..", "credentials")
-				}
-				if err == nil {
-					err = os.WriteFile(filepath.Join(data, name), text, 0o600)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			joinFolder(t, servers[0].Data, data)
 		}
 		s := startIn(t, data, append([]string{"--store", url, "--lease", lease}, args...)...)
 		servers = append(servers, s)
@@ -61,6 +47,24 @@ func startNodesWith(t *testing.T, url string, n int, lease string, args ...strin
 		clients = append(clients, kms.New(base, func(o *kms.Options) { o.BaseEndpoint = aws.String(s.URL) }))
 	}
 	return servers, clients
+}
+
+// joinFolder makes the data folder of one more node, with the root of the first; the
+// credentials, for the client alone, lie beside it.
+func joinFolder(t *testing.T, first, data string) {
+	t.Helper()
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"root.key": "root.key", "credentials": filepath.Join("..", "credentials")} {
+		text, err := os.ReadFile(filepath.Join(first, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(data, to), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // code is the error code of an answer; "" for a success.

@@ -19,7 +19,9 @@ func TestWhatIsOverdueAtAStart(t *testing.T) {
 	ask[struct{}](t, n, s, "EnableKeyRotation", `{"KeyId":"`+k.KeyID+`","RotationPeriodInDays":90}`)
 	mustStop(t, s)
 	s = mustStart(t, s.cfg)
-	made := ask[struct{ Rotations []struct{ RotationType string } }](t, n, s, "ListKeyRotations", `{"KeyId":"`+k.KeyID+`"}`)
+	made := ask[struct {
+		Rotations []struct{ RotationType string }
+	}](t, n, s, "ListKeyRotations", `{"KeyId":"`+k.KeyID+`"}`)
 	if len(made.Rotations) != 1 || made.Rotations[0].RotationType != "AUTOMATIC" {
 		t.Errorf("the first answer after the start shows %v", made.Rotations)
 	}

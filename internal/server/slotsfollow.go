@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/hsm"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/postgres"
@@ -111,23 +113,27 @@ func (s *Server) goBySlots(ctx context.Context, slots []byte) error {
 	return nil
 }
 
-// openSlots opens keyslots with the root that this node has, or else with the one that
-// its settings name.
+// openSlots opens keyslots with a root that this node has, or else with the one that
+// its settings name. s.slots.mu is held.
 func (s *Server) openSlots(ctx context.Context, slots []byte) (*openedSlots, error) {
 	known, err := seal.Read(slots)
 	if err != nil {
 		return nil, err
 	}
-	root := s.folder.currentRoot()
-	for _, r := range known.Roots {
-		if r.ID == root.ID() {
+	roots := []seal.Root{s.folder.currentRoot()}
+	if s.slots.ahead != nil { // slots that were in force, if only until others took their place
+		roots = append(roots, s.slots.ahead.root)
+	}
+	for _, root := range roots {
+		if known.Has(root.ID()) {
 			domain, err := seal.Open(ctx, root, slots)
 			return &openedSlots{slots: slots, root: root, domain: domain}, err
 		}
 	}
 	in := s.cfg.folder()
 	in.Root.Ask = nil // nobody is there to answer
-	if root, err = in.open(ctx, known, s.cfg.rand()); err != nil {
+	root, err := in.open(ctx, known, s.cfg.rand())
+	if err != nil {
 		return nil, err
 	}
 	domain, err := seal.Open(ctx, root, slots)
@@ -294,34 +300,66 @@ func (s *Server) openNextFile(ctx context.Context, opened *openedSlots, stored s
 	return fmt.Errorf("the new root, %s, is neither in %s nor in %s", stored.ID, path, path+nextRoot)
 }
 
-// openOffered opens slots with the root that this node's settings name, or else where
-// the node has it that offers them.
+// openOffered opens slots with a root that this node's settings name, or else where the
+// node has it that offers them. What the settings say of that kind of root holds, also
+// while the root in force is of another kind: that is how this node is told before a
+// migration where it finds its PIN.
 func (s *Server) openOffered(ctx context.Context, opened *openedSlots, stored seal.RootInfo, offer slotsOffer) error {
-	in := s.cfg.folder()
-	in.Root.Ask = nil // nobody is there to answer
-	tries := []Folder{in}
-	if in.Seal != string(stored.Kind) {
-		tries = nil
-		in.Seal = string(stored.Kind)
-	}
-	in.Root.KMSKey, in.Root.KMSEndpoint, in.Root.KMSRegion = offer.KMSKey, offer.KMSAt, offer.KMSIn
-	in.Root.PKCS11 = offer.PKCS11
+	there := s.cfg.folder()
+	there.Seal = string(stored.Kind)
+	there.Root.Ask = nil // nobody is there to answer
+	own := there.Root
+	there.Root.KMSKey, there.Root.KMSEndpoint, there.Root.KMSRegion = offer.KMSKey, offer.KMSAt, offer.KMSIn
+	there.Root.PKCS11 = offer.PKCS11
 	if offer.Device != "" {
-		in.Root.TPM.Device = offer.Device
+		there.Root.TPM.Device = offer.Device
 	}
-	var failures []error
-	for _, in := range append(tries, in) {
-		err := in.Root.check(in.Seal)
-		if err == nil {
-			opened.root, err = in.open(ctx, seal.Info{Roots: []seal.RootInfo{stored}}, s.cfg.rand())
-		}
-		if err == nil {
-			opened.domain, err = seal.Open(ctx, opened.root, opened.slots)
-		}
-		if err == nil {
-			return nil
-		}
-		failures = append(failures, err)
+	here := there
+	here.Root.KMSKey, here.Root.KMSEndpoint, here.Root.KMSRegion = cmp.Or(own.KMSKey, offer.KMSKey), cmp.Or(own.KMSEndpoint, offer.KMSAt), cmp.Or(own.KMSRegion, offer.KMSIn)
+	here.Root.PKCS11 = PKCS11Settings{
+		Module: cmp.Or(own.PKCS11.Module, offer.PKCS11.Module), PINFile: cmp.Or(own.PKCS11.PINFile, offer.PKCS11.PINFile),
+		Token: offer.PKCS11.Token, Serial: offer.PKCS11.Serial,
 	}
-	return errors.Join(failures...)
+	if own.PKCS11.Token != "" || own.PKCS11.Serial != "" {
+		here.Root.PKCS11.Token, here.Root.PKCS11.Serial = own.PKCS11.Token, own.PKCS11.Serial
+	}
+	here.Root.TPM = own.TPM
+	err := s.tryRoot(ctx, opened, stored, here)
+	// A token locks after some wrong PINs: each is shown to it once.
+	if err == nil || errors.Is(err, hsm.ErrPIN) || sameRoot(stored.Kind, here.Root, there.Root) {
+		return err
+	}
+	if failed := s.tryRoot(ctx, opened, stored, there); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return nil
+}
+
+// sameRoot tells whether two settings of a kind of root lead to the same.
+func sameRoot(kind seal.Kind, a, b RootSettings) bool {
+	switch kind {
+	case seal.KindAWSKMS:
+		return a.kms() == b.kms()
+	case seal.KindPKCS11:
+		return a.PKCS11 == b.PKCS11
+	case seal.KindTPM:
+		return a.TPM.Device == b.TPM.Device
+	}
+	return true
+}
+
+func (s *Server) tryRoot(ctx context.Context, opened *openedSlots, stored seal.RootInfo, in Folder) error {
+	if err := in.Root.check(in.Seal); err != nil {
+		return err
+	}
+	root, err := in.open(ctx, seal.Info{Roots: []seal.RootInfo{stored}}, s.cfg.rand())
+	if err != nil {
+		return err
+	}
+	domain, err := seal.Open(ctx, root, opened.slots)
+	if err != nil {
+		return err
+	}
+	opened.root, opened.domain = root, domain
+	return nil
 }
