@@ -263,9 +263,16 @@ func (b *Backend) resolveOnce(ctx context.Context, id []byte) (found bool, err e
 	return bytes.Equal(last, id), nil
 }
 
-// idleLimit ends a transaction whose node has stopped in the middle of it, so that it
-// does not hold up the others.
-const idleLimit = `SET idle_in_transaction_session_timeout = '5s'`
+// limitIdle has the database end a transaction on this connection whose node has stopped
+// or was cut off in the middle of it: it may hold the state's row, for which all others
+// wait, and a database that is told nothing would go on holding it for hours.
+func limitIdle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET idle_in_transaction_session_timeout = '5s'`)
+	if s := state(err); s == undefinedObject || s == featureNotSupported {
+		return nil
+	}
+	return err
+}
 
 // connect makes the connection that commits, unless there is one.
 func (b *Backend) connect(ctx context.Context) error {
@@ -279,10 +286,7 @@ func (b *Backend) connect(ctx context.Context) error {
 	if err != nil {
 		return refusal("connecting", err)
 	}
-	if _, err = conn.Exec(ctx, idleLimit); state(err) == undefinedObject || state(err) == featureNotSupported {
-		err = nil
-	}
-	if err == nil {
+	if err = limitIdle(ctx, conn); err == nil {
 		err = b.checkDurable(ctx, conn)
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -37,10 +38,11 @@ func (b *Backend) SetMeta(ctx context.Context, changes map[string][]byte) error 
 }
 
 // CreateMeta is SetMeta for a database that has no entry at all, and otherwise
-// store.ErrConflict: of several nodes that find it empty, one describes it.
+// store.ErrConflict: of several nodes that find it empty, one describes it. Entries that
+// are just those were made by this call, whose first answer was lost.
 func (b *Backend) CreateMeta(ctx context.Context, changes map[string][]byte) error {
 	return b.SetMetaIf(ctx, changes, func(meta map[string][]byte, _ []Node) error {
-		if len(meta) > 0 {
+		if len(meta) > 0 && !maps.EqualFunc(meta, changes, bytes.Equal) {
 			return store.ErrConflict
 		}
 		return nil

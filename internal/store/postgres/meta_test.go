@@ -16,6 +16,9 @@ func TestMetaOfSeveralNodes(t *testing.T) {
 	if err := one.CreateMeta(ctx, map[string][]byte{"a": []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
+	if err := one.CreateMeta(ctx, map[string][]byte{"a": []byte("1")}); err != nil {
+		t.Errorf("the same once more, as after an answer that was lost: %v", err)
+	}
 	if err := two.CreateMeta(ctx, map[string][]byte{"a": []byte("2")}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a second description: %v, want ErrConflict", err)
 	}

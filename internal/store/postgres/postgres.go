@@ -164,6 +164,7 @@ func Open(ctx context.Context, cfg Config) (_ *Backend, err error) {
 	b.conn = pool.ConnConfig.Copy()
 	b.conn.OnNotice = b.notice
 	pool.ConnConfig.OnNotice = b.poolNotice
+	pool.AfterConnect = limitIdle
 	if b.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
