@@ -3,7 +3,6 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +27,7 @@ const (
 //
 // The seed of a run is in its log; STRONGROOM_SEED replays its choices.
 func TestCrash(t *testing.T) {
-	if report := runCrash(t, executable, kills(t, 10)); len(report.Violations) > 0 {
+	if report := runCrash(t, executable, number(t, "STRONGROOM_KILLS", 10)); len(report.Violations) > 0 {
 		t.Fatalf("%d violations:\n%s", len(report.Violations), first(report.Violations))
 	}
 }
@@ -37,7 +36,7 @@ func TestCrash(t *testing.T) {
 // that it has not synced. It shows that what the server acknowledged was synced.
 func TestCrashLosingTheCache(t *testing.T) {
 	path := planted(t, volatileTag)
-	if report := runCrash(t, path, kills(t, 5)); len(report.Violations) > 0 {
+	if report := runCrash(t, path, number(t, "STRONGROOM_KILLS", 5)); len(report.Violations) > 0 {
 		t.Fatalf("%d violations:\n%s", len(report.Violations), first(report.Violations))
 	}
 }
@@ -66,7 +65,8 @@ func planted(t *testing.T, tags ...string) string {
 	return path
 }
 
-// runCrash runs the harness in a folder of its own.
+// runCrash runs the harness. When the test fails, the data folders in which
+// something is wrong stay.
 func runCrash(t *testing.T, path string, kills int) *crash.Report {
 	t.Helper()
 	seed := rand.Uint64()
@@ -76,27 +76,36 @@ func runCrash(t *testing.T, path string, kills int) *crash.Report {
 			t.Fatalf("STRONGROOM_SEED: %v", err)
 		}
 	}
+	dir, err := os.MkdirTemp("", "strongroom-crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = os.RemoveAll(dir)
+		}
+	})
 	report, err := crash.Run(t.Context(), crash.Config{
-		Path: path, Data: filepath.Join(t.TempDir(), "data"), Kills: kills, Seed: seed, Progress: t.Logf,
+		Path: path, Dir: dir, Kills: kills, Seed: seed, Progress: t.Logf,
+		Parallel: number(t, "STRONGROOM_PARALLEL", 1), MostCalls: number(t, "STRONGROOM_CALLS", 300),
 	})
 	if err != nil {
-		t.Fatalf("after %d kills: %v", report.Kills, err)
+		t.Fatalf("after %d kills, in %s: %v", report.Kills, dir, err)
 	}
-	t.Logf("%d kills, %d keys, %d ciphertexts, %d calls acknowledged, %d records, %d violations",
-		report.Kills, report.Keys, report.Ciphertexts, report.Calls, report.Records, len(report.Violations))
+	t.Log(report)
 	return report
 }
 
-// kills returns how often to kill.
-func kills(t *testing.T, usual int) int {
+// number returns a setting that is a number from 1 on.
+func number(t *testing.T, name string, usual int) int {
 	t.Helper()
-	text := os.Getenv("STRONGROOM_KILLS")
+	text := os.Getenv(name)
 	if text == "" {
 		return usual
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("STRONGROOM_KILLS=%s is not a number of kills", text)
+		t.Fatalf("%s=%s is not a number from 1 on", name, text)
 	}
 	return n
 }

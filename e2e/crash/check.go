@@ -3,7 +3,6 @@ package crash
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,41 +11,110 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/strongroom/strongroom/e2e/binary"
 )
 
 // sample is how many keys and ciphertexts of earlier rounds a worker checks again
-// after each restart. After the last one it checks all of them.
-const sample = 25
+// after each restart. After a folder's last one it checks all of them.
+const sample = 4
 
 // check compares a restarted server with the ledger. Only violations and not
 // being able to ask are told apart: the first go to the report, the second is the
 // error.
-func (r *runner) check(ctx context.Context, s *binary.Server, everything bool) error {
-	client, err := newClient(s, r.note)
+func (f *folder) check(ctx context.Context, s *binary.Server, everything bool) error {
+	client, err := newClient(s, f.note)
 	if err != nil {
-		return r.violate("%v", err)
+		return f.violate("%v", err)
 	}
 	aliases, err := listAliases(ctx, client)
 	if err != nil {
-		return r.violate("ListAliases after a restart: %v", err)
+		return f.violate("ListAliases after a restart: %v", err)
+	}
+	if err := f.checkLists(ctx, client, aliases); err != nil {
+		return f.violate("%v", err)
 	}
 	var checking sync.WaitGroup
-	found := make([]error, len(r.workers))
-	for i, w := range r.workers {
+	found := make([]error, len(f.workers))
+	for i, w := range f.workers {
 		checking.Go(func() { found[i] = w.check(ctx, client, aliases, everything) })
 	}
 	checking.Wait()
 	for i, err := range found {
 		if err != nil {
-			_ = r.violate("worker %d: %v", i, err)
+			_ = f.violate("worker %d: %v", i, err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return r.checkTrail(s)
+	return f.checkTrail(s, everything)
+}
+
+// checkLists looks for keys and aliases that nobody asked for and for keys that
+// are not listed. A key whose creation was not answered is adopted: from now on it
+// must be as whole as any other.
+func (f *folder) checkLists(ctx context.Context, c *kms.Client, aliases map[string]string) error {
+	listed, err := listKeys(ctx, c)
+	if err != nil {
+		return fmt.Errorf("ListKeys after a restart: %w", err)
+	}
+	asked := map[string]bool{}
+	for _, w := range f.workers {
+		for name := range w.aliases {
+			asked[name] = true
+		}
+		for _, k := range w.keys {
+			if listed[k.id] == "" {
+				return fmt.Errorf("key %s is not listed", k.id)
+			}
+			delete(listed, k.id)
+		}
+	}
+	for name, id := range aliases {
+		if !asked[name] && !strings.HasPrefix(name, "alias/aws/") {
+			return fmt.Errorf("nobody asked for %s, which points to %s", name, id)
+		}
+	}
+	for id, arn := range listed {
+		described, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &id})
+		if err != nil {
+			return fmt.Errorf("key %s is listed, but: %w", id, err)
+		}
+		description := aws.ToString(described.KeyMetadata.Description)
+		adopted := false
+		for _, w := range f.workers {
+			if k := w.creating; k != nil && k.description.acknowledged == description {
+				w.adopt(k, id, arn)
+				w.adopted++
+				adopted = true
+			}
+		}
+		if !adopted {
+			return fmt.Errorf("nobody asked for key %s, %q", id, description)
+		}
+	}
+	for _, w := range f.workers {
+		w.creating = nil // what is not there by now must not come any more
+	}
+	return nil
+}
+
+// listKeys returns bare key id → ARN.
+func listKeys(ctx context.Context, c *kms.Client) (map[string]string, error) {
+	keys := map[string]string{}
+	pages := kms.NewListKeysPaginator(c, &kms.ListKeysInput{Limit: aws.Int32(1000)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range page.Keys {
+			keys[aws.ToString(key.KeyId)] = aws.ToString(key.KeyArn)
+		}
+	}
+	return keys, nil
 }
 
 // listAliases returns alias name → bare key id.
@@ -78,20 +146,16 @@ func (w *worker) check(ctx context.Context, c *kms.Client, aliases map[string]st
 	for i, k := range w.keys {
 		// A key with an unanswered change is always looked at: it must settle
 		// before the worker changes it again.
-		unsettled := k.description.pending != nil || k.policy.pending != nil || !k.checked
-		if everything || unsettled || w.choices.IntN(len(w.keys)) < sample {
-			if err := k.check(ctx, c); err != nil {
+		if everything || k.unsettled() || w.choices.IntN(len(w.keys)) < sample {
+			if err := w.checkKey(ctx, c, k); err != nil {
 				wrong = append(wrong, fmt.Errorf("key %d of %d: %w", i+1, len(w.keys), err))
 			}
 		}
 	}
 	for i, b := range w.blobs {
 		if everything || i >= w.checked || w.choices.IntN(len(w.blobs)) < sample {
-			out, err := c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b.ciphertext, EncryptionContext: b.encryptionContext})
-			if err != nil {
-				wrong = append(wrong, fmt.Errorf("ciphertext %d of %d does not decrypt: %w", i+1, len(w.blobs), err))
-			} else if !bytes.Equal(out.Plaintext, b.plaintext) {
-				wrong = append(wrong, fmt.Errorf("ciphertext %d of %d decrypts to %q, not %q", i+1, len(w.blobs), out.Plaintext, b.plaintext))
+			if err := b.check(ctx, c); err != nil {
+				wrong = append(wrong, fmt.Errorf("ciphertext %d of %d under %s: %w", i+1, len(w.blobs), b.key.id, err))
 			}
 		}
 	}
@@ -99,18 +163,40 @@ func (w *worker) check(ctx context.Context, c *kms.Client, aliases map[string]st
 	return errors.Join(wrong...)
 }
 
-// check compares one key.
-func (k *key) check(ctx context.Context, c *kms.Client) error {
+// check compares one ciphertext, whose key has settled.
+func (b *blob) check(ctx context.Context, c *kms.Client) error {
+	out, err := c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b.ciphertext, EncryptionContext: b.encryptionContext})
+	want := map[types.KeyState]string{types.KeyStateDisabled: "DisabledException", types.KeyStatePendingImport: "KMSInvalidStateException"}[types.KeyState(b.key.state.acknowledged)]
+	var refusal smithy.APIError
+	switch {
+	case want != "" && err == nil:
+		return fmt.Errorf("decrypts although its key is %s", b.key.state.acknowledged)
+	case want != "" && errors.As(err, &refusal) && refusal.ErrorCode() == want:
+		return nil
+	case err != nil:
+		return fmt.Errorf("does not decrypt while its key is %s: %w", b.key.state.acknowledged, err)
+	case !bytes.Equal(out.Plaintext, b.plaintext):
+		return fmt.Errorf("decrypts to %q, not %q", out.Plaintext, b.plaintext)
+	}
+	return nil
+}
+
+// checkKey compares one key. One that is new is also used.
+func (w *worker) checkKey(ctx context.Context, c *kms.Client, k *key) error {
 	described, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.arn})
 	if err != nil {
 		return fmt.Errorf("%s is lost: %w", k.id, err)
 	}
-	if described.KeyMetadata.KeyState != types.KeyStateEnabled {
-		return fmt.Errorf("%s is %s", k.id, described.KeyMetadata.KeyState)
+	state := string(described.KeyMetadata.KeyState)
+	if !k.state.allows(state) {
+		return fmt.Errorf("%s is %s, acknowledged was %s", k.id, state, k.state.acknowledged)
 	}
 	description := aws.ToString(described.KeyMetadata.Description)
 	if !k.description.allows(description) {
 		return fmt.Errorf("%s: description %q, acknowledged was %q", k.id, description, k.description.acknowledged)
+	}
+	if external := described.KeyMetadata.Origin == types.OriginTypeExternal; external != (k.material != nil) {
+		return fmt.Errorf("%s has origin %s", k.id, described.KeyMetadata.Origin)
 	}
 	got, err := c.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &k.arn})
 	if err != nil {
@@ -119,64 +205,17 @@ func (k *key) check(ctx context.Context, c *kms.Client) error {
 	if text := aws.ToString(got.Policy); !k.policy.allows(text) {
 		return fmt.Errorf("%s: policy\n%s\nacknowledged was\n%s", k.id, text, k.policy.acknowledged)
 	}
+	k.state.settle(state)
 	k.description.settle(description)
 	k.policy.settle(aws.ToString(got.Policy))
+	if err := w.checkGrants(ctx, c, k); err != nil {
+		return err
+	}
+	if !k.checked && k.is(types.KeyStateEnabled) {
+		if err := w.encrypt(ctx, c, k); err != nil {
+			return err
+		}
+	}
 	k.checked = true
 	return nil
-}
-
-// checkTrail exports the audit trail, looks for each acknowledged call and lets
-// the server's own verification run.
-func (r *runner) checkTrail(s *binary.Server) error {
-	exported, err := s.Audit("export")
-	if err != nil {
-		return err
-	}
-	if exported.Code != 0 {
-		return r.violate("audit export ended with %d: %s", exported.Code, exported.Stderr)
-	}
-	recorded, records, err := recordedCalls(exported.Stdout)
-	if err != nil {
-		return r.violate("audit export: %v", err)
-	}
-	r.report.Records = records
-	for requestID, operation := range r.requests {
-		if got, ok := recorded[requestID]; !ok || got != operation {
-			_ = r.violate("%s with the acknowledged request id %s is recorded as %q", operation, requestID, got)
-		}
-	}
-	verified, err := s.Audit("verify")
-	if err != nil {
-		return err
-	}
-	if verified.Code != 0 {
-		return r.violate("audit verify ended with %d: %s%s", verified.Code, verified.Stdout, verified.Stderr)
-	}
-	return nil
-}
-
-// recordedCalls reads an export: request id → event name, and the number of
-// records. A request id that is there twice is an error.
-func recordedCalls(export []byte) (map[string]string, int, error) {
-	calls := map[string]string{}
-	records := 0
-	for line := range strings.Lines(string(export)) {
-		var record struct {
-			RequestID string `json:"requestID"`
-			EventName string `json:"eventName"`
-			EventType string `json:"eventType"`
-		}
-		if err := json.Unmarshal([]byte(line), &record); err != nil {
-			return nil, 0, fmt.Errorf("%w in %s", err, line)
-		}
-		records++
-		if record.RequestID == "" || record.EventType != "AwsApiCall" {
-			continue
-		}
-		if before, ok := calls[record.RequestID]; ok {
-			return nil, 0, fmt.Errorf("request %s is recorded twice, as %s and as %s", record.RequestID, before, record.EventName)
-		}
-		calls[record.RequestID] = record.EventName
-	}
-	return calls, records, nil
 }

@@ -1,9 +1,11 @@
 // Package crash kills a server with SIGKILL at random moments under load and
-// checks, after each restart, that nothing it acknowledged is lost: every key,
-// alias, description and policy is there, every ciphertext decrypts, every call
-// that was answered has its audit record, and the trail verifies. Calls that were
-// under way when the server died may have been done or not; once the restarted
-// server has shown which, that must stay so.
+// checks, after each restart, that nothing it acknowledged is lost and nothing is
+// half made: every key, alias, grant, description, policy and state is there, and
+// none that nobody asked for; every ciphertext decrypts, or does not while its key
+// is disabled or has lost its imported material; every call that was answered has
+// its audit record, the trail verifies, and what it says was made is what is there.
+// Calls that were under way when the server died may have been done or not; once
+// the restarted server has shown which, that must stay so.
 //
 // What it does not prove: SIGKILL takes a process away, not the kernel's page
 // cache, so that a server which never synced a file would pass. The tests that
@@ -12,190 +14,125 @@
 // finds a missing sync. Torn and reordered writes of a power cut are the store's
 // own crash tests.
 //
+// A run goes through data folders one after another, because the check after each
+// kill reads the whole trail of the folder: in one folder, its cost would grow with
+// the square of the kills. Each kill makes the store flush and most write to a few
+// files more, so that a folder of ten kills has had compactions, and one of a
+// hundred calls between kills rotations of its log.
+//
 // Everything that the harness chooses comes from one seed, which is reported. The
 // choices replay; how far the server got when it was killed does not.
 package crash
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"strconv"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"github.com/strongroom/strongroom/e2e/binary"
 )
 
 // Config says what to run.
 type Config struct {
 	// Path of the server's executable; must be set.
 	Path string
-	// Data is the data folder; must not exist yet.
-	Data string
-	// Kills is how often the server is killed; must be positive.
+	// Dir is where the data folders are made; must exist. Those in which nothing
+	// was wrong are removed.
+	Dir string
+	// Kills is how often servers are killed under load; must be positive.
 	Kills int
-	// Workers load the server at once; if 0, 8.
+	// FolderKills is how many kills a data folder sees on average; if 0, 25. A
+	// folder sees between 1 and twice as many.
+	FolderKills int
+	// Parallel is how many folders are at work at once; if 0, 1.
+	Parallel int
+	// Workers load each server at once; if 0, 8.
 	Workers int
-	// MostCalls bounds the calls acknowledged between two kills; if 0, 300.
+	// MostCalls bounds the calls acknowledged between two kills; if 0, 300. Most
+	// kills come sooner: the average is a quarter.
 	MostCalls int
 	// Seed is where all choices come from.
 	Seed uint64
-	// Progress is told what is going on; if nil, nobody is.
+	// Progress is told what is going on; if nil, nobody is. It must be safe for
+	// concurrent use.
 	Progress func(format string, args ...any)
 }
 
-// Report is what a run did.
-type Report struct {
-	Kills, Keys, Ciphertexts, Calls, Records int
-	// Violations are acknowledged things that were not there after a restart.
-	// The run ends with the restart that shows the first.
-	Violations []string
-}
-
-// Run kills and restarts a server cfg.Kills times. The error is about not being
-// able to go on (a server that does not start again is a violation, not an
-// error).
+// Run kills and restarts servers cfg.Kills times. The error is about not being able
+// to go on (a server that does not start again is a violation, not an error). A
+// run ends with the restart that shows the first violation; other folders that
+// were at work finish the kill they are at.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	if cfg.Workers == 0 {
-		cfg.Workers = 8
-	}
-	if cfg.MostCalls == 0 {
-		cfg.MostCalls = 300
+	for _, or := range []struct {
+		field *int
+		usual int
+	}{{&cfg.FolderKills, 25}, {&cfg.Parallel, 1}, {&cfg.Workers, 8}, {&cfg.MostCalls, 300}} {
+		if *or.field == 0 {
+			*or.field = or.usual
+		}
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string, ...any) {}
 	}
-	r := &runner{cfg: cfg, choices: rand.New(rand.NewPCG(cfg.Seed, 0)), requests: map[string]string{}}
-	for i := range cfg.Workers {
-		r.workers = append(r.workers, newWorker(i, rand.New(rand.NewPCG(cfg.Seed, uint64(i)+1))))
-	}
 	cfg.Progress("crash: seed %d, %d kills, %d workers", cfg.Seed, cfg.Kills, cfg.Workers)
-	err := r.run(ctx)
-	r.report.Calls = len(r.requests)
-	for _, w := range r.workers {
-		r.report.Keys += len(w.keys)
-		r.report.Ciphertexts += len(w.blobs)
-	}
-	return &r.report, err
-}
-
-// runner is one run.
-type runner struct {
-	cfg     Config
-	choices *rand.Rand
-	workers []*worker
-	report  Report
-
-	mu       sync.Mutex
-	requests map[string]string // acknowledged: request id → operation
-}
-
-func (r *runner) run(ctx context.Context) error {
-	for kill := range r.cfg.Kills {
-		s, err := r.startAgain()
-		if err != nil {
-			return r.violate("%v", err)
-		}
-		if err := r.check(ctx, s, false); err != nil {
-			s.Kill()
-			return err
-		}
-		if len(r.report.Violations) > 0 {
-			s.Kill()
-			return nil
-		}
-		if err := r.load(ctx, s, 1+r.choices.IntN(r.cfg.MostCalls)); err != nil {
-			s.Kill()
-			return err
-		}
-		r.report.Kills++
-		if (kill+1)%10 == 0 {
-			r.cfg.Progress("crash: %d of %d kills; %d calls acknowledged", kill+1, r.cfg.Kills, len(r.requests))
-		}
-	}
-	s, err := r.startAgain()
-	if err != nil {
-		return r.violate("%v", err)
-	}
-	defer s.Kill()
-	if err := r.check(ctx, s, true); err != nil || len(r.report.Violations) > 0 {
-		return err
-	}
-	if err := s.Stop(); err != nil {
-		return r.violate("after the last restart: %v", err)
-	}
-	return r.checkTrail(s) // the folder alone must tell the same
-}
-
-// startAgain starts the server on what the last kill left. Now and then it is
-// killed while it is starting, so that recovery is interrupted as well.
-func (r *runner) startAgain() (*binary.Server, error) {
-	cfg := binary.Config{Path: r.cfg.Path, Data: r.cfg.Data}
-	for r.choices.IntN(4) == 0 {
-		s, err := binary.Launch(cfg)
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case <-time.After(time.Duration(r.choices.IntN(80)) * time.Millisecond):
-			s.Kill()
-		case <-s.Exited():
-			return nil, fmt.Errorf("the server does not start again; it said:\n%s", s.Output())
-		}
-	}
-	return binary.Start(cfg)
-}
-
-// load lets the workers call the server, kills it when calls of them have been
-// acknowledged, and returns when the workers have noticed.
-func (r *runner) load(ctx context.Context, s *binary.Server, calls int) error {
-	var acknowledged atomic.Int64
-	reached := make(chan struct{})
-	client, err := newClient(s, func(operation, requestID string) {
-		r.note(operation, requestID)
-		if acknowledged.Add(1) == int64(calls) {
-			close(reached)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	// A worker ends when the server is gone, or with an answer that it cannot
-	// explain.
+	run := &run{cfg: cfg, folders: make(chan *folder)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var working sync.WaitGroup
-	unexplained := make(chan error, len(r.workers))
-	for _, w := range r.workers {
+	for range cfg.Parallel {
 		working.Go(func() {
-			if err := w.work(ctx, client); !errors.Is(err, errGone) {
-				unexplained <- fmt.Errorf("worker %d: %w", w.id, err)
+			for f := range run.folders {
+				if err := f.goThrough(ctx); err != nil {
+					cancel(err)
+				}
+				run.add(f)
 			}
 		})
 	}
-	defer working.Wait()
-	defer s.Kill()
-	select {
-	case <-reached:
-		return nil
-	case err := <-unexplained:
-		return err
-	case <-s.Exited():
-		return r.violate("the server ended by itself; it said:\n%s", s.Output())
-	case <-ctx.Done():
-		return ctx.Err()
+	run.plan(ctx)
+	working.Wait()
+	return &run.report, context.Cause(ctx)
+}
+
+// run is one run through its folders.
+type run struct {
+	cfg     Config
+	folders chan *folder
+
+	mu     sync.Mutex
+	report Report
+}
+
+// plan hands the folders out, until all kills are or something is wrong.
+func (r *run) plan(ctx context.Context) {
+	defer close(r.folders)
+	choices := rand.New(rand.NewPCG(r.cfg.Seed, 0))
+	for number, left := 1, r.cfg.Kills; left > 0; number++ {
+		kills := min(left, 1+choices.IntN(2*r.cfg.FolderKills))
+		left -= kills
+		f := newFolder(r, filepath.Join(r.cfg.Dir, "data-"+strconv.Itoa(number)), kills, rand.NewPCG(r.cfg.Seed, uint64(number)))
+		select {
+		case r.folders <- f:
+		case <-ctx.Done():
+			return
+		}
+		if r.violated() {
+			return
+		}
 	}
 }
 
-// note enters an acknowledged call into the ledger.
-func (r *runner) note(operation, requestID string) {
+// violated reports whether any folder showed a violation.
+func (r *run) violated() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.requests[requestID] = operation
+	return len(r.report.Violations) > 0
 }
 
-// violate notes a violation and returns nil: the run has its result.
-func (r *runner) violate(format string, args ...any) error {
-	r.report.Violations = append(r.report.Violations, fmt.Sprintf(format, args...))
-	return nil
+// add takes a folder that has ended into the report.
+func (r *run) add(f *folder) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.add(&f.report)
+	r.cfg.Progress("crash: %d of %d kills; %s", r.report.Kills, r.cfg.Kills, &r.report)
 }

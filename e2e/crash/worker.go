@@ -11,6 +11,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
@@ -62,21 +63,43 @@ type worker struct {
 	choices *rand.Rand
 	serial  int // makes each value it writes another
 
-	keys    []*key
-	aliases map[string]*value // name → bare key id, "" for none
-	blobs   []blob
-	checked int // blobs before this one were decrypted after a restart
+	keys     []*key
+	creating *key              // a key whose creation was not answered, until a check has looked for it
+	aliases  map[string]*value // name → bare key id, "" for none
+	blobs    []*blob
+	checked  int // blobs before this one were decrypted after a restart
+
+	external                 int // keys among keys and creating with origin EXTERNAL
+	adopted, grants, imports int // for the report
 }
 
 // key is a key whose creation was acknowledged.
 type key struct {
 	id, arn             string
 	description, policy value
-	checked             bool // was compared with a restarted server
+	state               value             // a types.KeyState
+	material            *material         // of a key with origin EXTERNAL
+	grants              map[string]*grant // by name
+	checked             bool              // was compared with a restarted server
 }
+
+// unsettled reports whether the key has never been compared with a restarted
+// server, or not since a change that was not answered.
+func (k *key) unsettled() bool {
+	for _, g := range k.grants {
+		if g.there.pending != nil {
+			return true
+		}
+	}
+	return !k.checked || k.description.pending != nil || k.policy.pending != nil || k.state.pending != nil
+}
+
+// is reports whether the key was last known to be in that state.
+func (k *key) is(state types.KeyState) bool { return k.state.acknowledged == string(state) }
 
 // blob is a ciphertext that was acknowledged.
 type blob struct {
+	key                   *key
 	ciphertext, plaintext []byte
 	encryptionContext     map[string]string
 }
@@ -110,19 +133,26 @@ func (w *worker) work(ctx context.Context, c *kms.Client) error {
 	}
 }
 
-// step makes one call.
+// step makes one call, or the two that an import takes.
 func (w *worker) step(ctx context.Context, c *kms.Client) error {
 	if len(w.keys) == 0 {
 		return w.createKey(ctx, c)
 	}
 	k := w.keys[w.choices.IntN(len(w.keys))]
+	if k.material != nil && w.choices.IntN(3) == 0 {
+		return w.changeMaterial(ctx, c, k)
+	}
 	switch n := w.choices.IntN(100); {
 	case n < 10:
 		return w.createKey(ctx, c)
-	case n < 55:
+	case n < 40 && k.is(types.KeyStateEnabled):
 		return w.encrypt(ctx, c, k)
-	case n < 80:
+	case n < 55:
 		return w.changeAlias(ctx, c, k)
+	case n < 75:
+		return w.changeGrant(ctx, c, k)
+	case n < 85 && k.material == nil:
+		return switchKey(ctx, c, k)
 	case n < 92:
 		next := w.next("description")
 		return change(&k.description, next, func() error {
@@ -136,6 +166,20 @@ func (w *worker) step(ctx context.Context, c *kms.Client) error {
 			return answered("PutKeyPolicy", err)
 		})
 	}
+}
+
+// switchKey enables a disabled key and disables an enabled one.
+func switchKey(ctx context.Context, c *kms.Client, k *key) error {
+	if k.is(types.KeyStateEnabled) {
+		return change(&k.state, string(types.KeyStateDisabled), func() error {
+			_, err := c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &k.id})
+			return answered("DisableKey", err)
+		})
+	}
+	return change(&k.state, string(types.KeyStateEnabled), func() error {
+		_, err := c.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &k.id})
+		return answered("EnableKey", err)
+	})
 }
 
 // next returns a value that was never written before.
@@ -173,22 +217,37 @@ func change(v *value, next string, call func() error) error {
 	return nil
 }
 
+// createKey creates a key, now and then one whose material is to be imported.
 func (w *worker) createKey(ctx context.Context, c *kms.Client) error {
-	description := w.next("description")
-	text := policy(w.next("policy"))
-	out, err := c.CreateKey(ctx, &kms.CreateKeyInput{Description: &description, Policy: &text})
-	if err := answered("CreateKey", err); err != nil {
-		return err // a key that was not acknowledged may be there: nobody knows its id
+	k := &key{
+		description: value{acknowledged: w.next("description")}, policy: value{acknowledged: policy(w.next("policy"))},
+		state: value{acknowledged: string(types.KeyStateEnabled)}, grants: map[string]*grant{},
 	}
-	w.keys = append(w.keys, &key{
-		id: *out.KeyMetadata.KeyId, arn: *out.KeyMetadata.Arn,
-		description: value{acknowledged: description}, policy: value{acknowledged: text},
-	})
+	in := &kms.CreateKeyInput{Description: &k.description.acknowledged, Policy: &k.policy.acknowledged}
+	if w.external < mostExternal && w.choices.IntN(5) == 0 {
+		w.external++
+		k.material = w.newMaterial()
+		k.state.acknowledged = string(types.KeyStatePendingImport)
+		in.Origin = types.OriginTypeExternal
+	}
+	w.creating = k
+	out, err := c.CreateKey(ctx, in)
+	if err := answered("CreateKey", err); err != nil {
+		return err
+	}
+	w.adopt(k, *out.KeyMetadata.KeyId, *out.KeyMetadata.Arn)
 	return nil
 }
 
+// adopt takes a key that is there into the ledger.
+func (w *worker) adopt(k *key, id, arn string) {
+	w.creating = nil
+	k.id, k.arn = id, arn
+	w.keys = append(w.keys, k)
+}
+
 func (w *worker) encrypt(ctx context.Context, c *kms.Client, k *key) error {
-	b := blob{plaintext: []byte(w.next("plaintext"))}
+	b := &blob{key: k, plaintext: []byte(w.next("plaintext"))}
 	if w.choices.IntN(2) == 0 {
 		b.encryptionContext = map[string]string{"worker": fmt.Sprint(w.id)}
 	}

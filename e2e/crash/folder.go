@@ -1,0 +1,188 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strongroom/strongroom/e2e/binary"
+)
+
+// folder is one data folder and what its servers acknowledged.
+type folder struct {
+	run      *run
+	data     string
+	kills    int
+	choices  *rand.Rand
+	workers  []*worker
+	started  bool      // a server was started on it
+	exported time.Time // when the next export is to begin
+	report   Report
+
+	mu       sync.Mutex
+	requests map[string]string // acknowledged: request id → operation
+	fresh    map[string]string // those of them that no export was searched for yet
+}
+
+func newFolder(r *run, data string, kills int, source *rand.PCG) *folder {
+	f := &folder{run: r, data: data, kills: kills, choices: rand.New(source), requests: map[string]string{}, fresh: map[string]string{}}
+	for i := range r.cfg.Workers {
+		f.workers = append(f.workers, newWorker(i, rand.New(rand.NewPCG(f.choices.Uint64(), f.choices.Uint64()))))
+	}
+	f.report.Folders = 1
+	return f
+}
+
+// goThrough goes through the folder's kills and notes in its report what came of them.
+// The folder stays when something was wrong.
+func (f *folder) goThrough(ctx context.Context) error {
+	err := f.killAll(ctx)
+	f.report.Calls = len(f.requests)
+	for _, w := range f.workers {
+		f.report.Keys += len(w.keys)
+		f.report.Adopted += w.adopted
+		f.report.Ciphertexts += len(w.blobs)
+		f.report.Grants += w.grants
+		f.report.Imports += w.imports
+	}
+	if err != nil || len(f.report.Violations) > 0 {
+		return err
+	}
+	return os.RemoveAll(f.data)
+}
+
+func (f *folder) killAll(ctx context.Context) error {
+	for range f.kills {
+		s, err := f.startAgain(ctx)
+		if err != nil {
+			return f.violate("%v", err)
+		}
+		if err := f.check(ctx, s, false); err != nil {
+			s.Kill()
+			return err
+		}
+		if len(f.report.Violations) > 0 || f.run.violated() {
+			s.Kill()
+			return nil
+		}
+		if err := f.load(ctx, s, 1+f.choices.IntN(1+f.choices.IntN(f.run.cfg.MostCalls))); err != nil {
+			s.Kill()
+			return err
+		}
+		f.report.Kills++
+	}
+	s, err := f.startAgain(ctx)
+	if err != nil {
+		return f.violate("%v", err)
+	}
+	defer s.Kill()
+	if err := f.check(ctx, s, true); err != nil || len(f.report.Violations) > 0 {
+		return err
+	}
+	if err := s.Stop(); err != nil {
+		return f.violate("after the last restart: %v", err)
+	}
+	return f.checkTrail(s, true) // the folder alone must tell the same
+}
+
+// startAgain starts the server on what the last kill left, and returns it when it
+// has answered. Now and then it is killed while it is starting, so that recovery
+// is interrupted as well.
+func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
+	cfg := binary.Config{Path: f.run.cfg.Path, Data: f.data}
+	for f.choices.IntN(4) == 0 {
+		s, err := binary.Launch(cfg)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(time.Duration(f.choices.IntN(80)) * time.Millisecond):
+			s.Kill()
+			f.started = true
+			f.report.KilledStarting++
+		case <-s.Exited():
+			return nil, fmt.Errorf("the server does not start again; it said:\n%s", s.Output())
+		}
+	}
+	began := time.Now()
+	s, err := binary.Start(cfg)
+	if err != nil {
+		return nil, err
+	}
+	restart := Restart{Ready: time.Since(began)}
+	client, err := newClient(s, f.note)
+	if err == nil {
+		_, err = listAliases(ctx, client)
+	}
+	restart.Answer = time.Since(began)
+	if err == nil {
+		restart.CPU, err = s.CPU()
+	}
+	if err != nil {
+		s.Kill()
+		return nil, fmt.Errorf("a server that said it was ready: %w", err)
+	}
+	if f.started {
+		f.report.Restarts = append(f.report.Restarts, restart)
+	}
+	f.started = true
+	return s, nil
+}
+
+// load lets the workers call the server, kills it when calls of them have been
+// acknowledged, and returns when the workers have noticed.
+func (f *folder) load(ctx context.Context, s *binary.Server, calls int) error {
+	var acknowledged atomic.Int64
+	reached := make(chan struct{})
+	client, err := newClient(s, func(operation, requestID string) {
+		f.note(operation, requestID)
+		if acknowledged.Add(1) == int64(calls) {
+			close(reached)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	// A worker ends when the server is gone, or with an answer that it cannot
+	// explain.
+	var working sync.WaitGroup
+	unexplained := make(chan error, len(f.workers))
+	for _, w := range f.workers {
+		working.Go(func() {
+			if err := w.work(ctx, client); !errors.Is(err, errGone) {
+				unexplained <- fmt.Errorf("worker %d: %w", w.id, err)
+			}
+		})
+	}
+	defer working.Wait()
+	defer s.Kill()
+	select {
+	case <-reached:
+		return nil
+	case err := <-unexplained:
+		return err
+	case <-s.Exited():
+		return f.violate("the server ended by itself; it said:\n%s", s.Output())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// note enters an acknowledged call into the ledger.
+func (f *folder) note(operation, requestID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests[requestID] = operation
+	f.fresh[requestID] = operation
+}
+
+// violate notes a violation and returns nil: the folder has its result.
+func (f *folder) violate(format string, args ...any) error {
+	f.report.Violations = append(f.report.Violations, f.data+": "+fmt.Sprintf(format, args...))
+	return nil
+}
