@@ -18,7 +18,7 @@ import (
 
 // sample is how many keys and ciphertexts of earlier rounds a worker checks again
 // after each restart. After a folder's last one it checks all of them.
-const sample = 4
+const sample = 2
 
 // check compares a restarted server with the ledger. Only violations and not
 // being able to ask are told apart: the first go to the report, the second is the
@@ -28,26 +28,27 @@ func (f *folder) check(ctx context.Context, s *binary.Server, everything bool) e
 	if err != nil {
 		return f.violate("%v", err)
 	}
-	aliases, err := listAliases(ctx, client)
+	asking := patient(client)
+	aliases, err := listAliases(ctx, asking)
 	if err != nil {
 		return f.violate("ListAliases after a restart: %v", err)
 	}
-	if err := f.checkLists(ctx, client, aliases); err != nil {
+	if err := f.checkLists(ctx, asking, aliases); err != nil {
 		return f.violate("%v", err)
 	}
 	var checking sync.WaitGroup
 	found := make([]error, len(f.workers))
 	for i, w := range f.workers {
-		checking.Go(func() { found[i] = w.check(ctx, client, aliases, everything) })
+		checking.Go(func() { found[i] = w.check(ctx, client, asking, aliases, everything) })
 	}
 	checking.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	for i, err := range found {
 		if err != nil {
 			_ = f.violate("worker %d: %v", i, err)
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	return f.checkTrail(s, everything)
 }
@@ -133,8 +134,9 @@ func listAliases(ctx context.Context, c *kms.Client) (map[string]string, error) 
 	return aliases, nil
 }
 
-// check compares what the worker was told with what is there.
-func (w *worker) check(ctx context.Context, c *kms.Client, aliases map[string]string, everything bool) error {
+// check compares what the worker was told with what is there. It asks by asking,
+// and makes changes by c.
+func (w *worker) check(ctx context.Context, c, asking *kms.Client, aliases map[string]string, everything bool) error {
 	var wrong []error
 	for name, v := range w.aliases {
 		if found := aliases[name]; !v.allows(found) {
@@ -147,14 +149,14 @@ func (w *worker) check(ctx context.Context, c *kms.Client, aliases map[string]st
 		// A key with an unanswered change is always looked at: it must settle
 		// before the worker changes it again.
 		if everything || k.unsettled() || w.choices.IntN(len(w.keys)) < sample {
-			if err := w.checkKey(ctx, c, k); err != nil {
+			if err := w.checkKey(ctx, c, asking, k); err != nil {
 				wrong = append(wrong, fmt.Errorf("key %d of %d: %w", i+1, len(w.keys), err))
 			}
 		}
 	}
 	for i, b := range w.blobs {
 		if everything || i >= w.checked || w.choices.IntN(len(w.blobs)) < sample {
-			if err := b.check(ctx, c); err != nil {
+			if err := b.check(ctx, asking); err != nil {
 				wrong = append(wrong, fmt.Errorf("ciphertext %d of %d under %s: %w", i+1, len(w.blobs), b.key.id, err))
 			}
 		}
@@ -182,8 +184,8 @@ func (b *blob) check(ctx context.Context, c *kms.Client) error {
 }
 
 // checkKey compares one key. One that is new is also used.
-func (w *worker) checkKey(ctx context.Context, c *kms.Client, k *key) error {
-	described, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.arn})
+func (w *worker) checkKey(ctx context.Context, c, asking *kms.Client, k *key) error {
+	described, err := asking.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.arn})
 	if err != nil {
 		return fmt.Errorf("%s is lost: %w", k.id, err)
 	}
@@ -198,7 +200,7 @@ func (w *worker) checkKey(ctx context.Context, c *kms.Client, k *key) error {
 	if external := described.KeyMetadata.Origin == types.OriginTypeExternal; external != (k.material != nil) {
 		return fmt.Errorf("%s has origin %s", k.id, described.KeyMetadata.Origin)
 	}
-	got, err := c.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &k.arn})
+	got, err := asking.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &k.arn})
 	if err != nil {
 		return fmt.Errorf("the policy of %s is lost: %w", k.id, err)
 	}
@@ -208,11 +210,11 @@ func (w *worker) checkKey(ctx context.Context, c *kms.Client, k *key) error {
 	k.state.settle(state)
 	k.description.settle(description)
 	k.policy.settle(aws.ToString(got.Policy))
-	if err := w.checkGrants(ctx, c, k); err != nil {
+	if err := w.checkGrants(ctx, c, asking, k); err != nil {
 		return err
 	}
 	if !k.checked && k.is(types.KeyStateEnabled) {
-		if err := w.encrypt(ctx, c, k); err != nil {
+		if err := w.encrypt(ctx, asking, k); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ type Config struct {
 	// Workers load each server at once; if 0, 8.
 	Workers int
 	// MostCalls bounds the calls acknowledged between two kills; if 0, 300. Most
-	// kills come sooner: the average is a quarter.
+	// kills come much sooner: the average is an eighth.
 	MostCalls int
 	// Seed is where all choices come from.
 	Seed uint64

@@ -15,22 +15,20 @@ import (
 
 // folder is one data folder and what its servers acknowledged.
 type folder struct {
-	run      *run
-	data     string
-	kills    int
-	choices  *rand.Rand
-	workers  []*worker
-	started  bool      // a server was started on it
-	exported time.Time // when the next export is to begin
-	report   Report
+	run     *run
+	data    string
+	kills   int
+	choices *rand.Rand
+	workers []*worker
+	started bool // a server was started on it
+	report  Report
 
 	mu       sync.Mutex
 	requests map[string]string // acknowledged: request id → operation
-	fresh    map[string]string // those of them that no export was searched for yet
 }
 
 func newFolder(r *run, data string, kills int, source *rand.PCG) *folder {
-	f := &folder{run: r, data: data, kills: kills, choices: rand.New(source), requests: map[string]string{}, fresh: map[string]string{}}
+	f := &folder{run: r, data: data, kills: kills, choices: rand.New(source), requests: map[string]string{}}
 	for i := range r.cfg.Workers {
 		f.workers = append(f.workers, newWorker(i, rand.New(rand.NewPCG(f.choices.Uint64(), f.choices.Uint64()))))
 	}
@@ -70,7 +68,7 @@ func (f *folder) killAll(ctx context.Context) error {
 			s.Kill()
 			return nil
 		}
-		if err := f.load(ctx, s, 1+f.choices.IntN(1+f.choices.IntN(f.run.cfg.MostCalls))); err != nil {
+		if err := f.load(ctx, s, f.calls()); err != nil {
 			s.Kill()
 			return err
 		}
@@ -117,7 +115,7 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 	restart := Restart{Ready: time.Since(began)}
 	client, err := newClient(s, f.note)
 	if err == nil {
-		_, err = listAliases(ctx, client)
+		_, err = listAliases(ctx, patient(client))
 	}
 	restart.Answer = time.Since(began)
 	if err == nil {
@@ -132,6 +130,12 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 	}
 	f.started = true
 	return s, nil
+}
+
+// calls chooses how many calls are to be acknowledged before the next kill: most
+// often few, as kills soon after a start find most under way.
+func (f *folder) calls() int {
+	return 1 + f.choices.IntN(1+f.choices.IntN(1+f.choices.IntN(f.run.cfg.MostCalls)))
 }
 
 // load lets the workers call the server, kills it when calls of them have been
@@ -151,19 +155,36 @@ func (f *folder) load(ctx context.Context, s *binary.Server, calls int) error {
 	// A worker ends when the server is gone, or with an answer that it cannot
 	// explain.
 	var working sync.WaitGroup
+	var vanished atomic.Bool // a call had no answer at all
 	unexplained := make(chan error, len(f.workers))
 	for _, w := range f.workers {
 		working.Go(func() {
-			if err := w.work(ctx, client); !errors.Is(err, errGone) {
+			err := w.work(ctx, client)
+			if !unavailable(err) {
+				vanished.Store(true)
+			}
+			if !errors.Is(err, errGone) {
 				unexplained <- fmt.Errorf("worker %d: %w", w.id, err)
 			}
 		})
 	}
+	idle := make(chan struct{})
+	go func() { working.Wait(); close(idle) }()
 	defer working.Wait()
 	defer s.Kill()
 	select {
 	case <-reached:
 		return nil
+	case <-idle:
+		select {
+		case err := <-unexplained:
+			return err
+		default:
+		}
+		if vanished.Load() {
+			return f.violate("the server answers no more; it said:\n%s", s.Output())
+		}
+		return nil // the disk let all of them wait too long
 	case err := <-unexplained:
 		return err
 	case <-s.Exited():
@@ -178,7 +199,6 @@ func (f *folder) note(operation, requestID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests[requestID] = operation
-	f.fresh[requestID] = operation
 }
 
 // violate notes a violation and returns nil: the folder has its result.

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -102,9 +103,9 @@ func (w *worker) revoke(ctx context.Context, c *kms.Client, k *key, g *grant) er
 // checkGrants compares the grants on k. Half of the unanswered calls are made
 // again, so that both what a client does with its retries and what it finds
 // without are seen.
-func (w *worker) checkGrants(ctx context.Context, c *kms.Client, k *key) error {
+func (w *worker) checkGrants(ctx context.Context, c, asking *kms.Client, k *key) error {
 	found := map[string]types.GrantListEntry{}
-	pages := kms.NewListGrantsPaginator(c, &kms.ListGrantsInput{KeyId: &k.id, Limit: aws.Int32(100)})
+	pages := kms.NewListGrantsPaginator(asking, &kms.ListGrantsInput{KeyId: &k.id, Limit: aws.Int32(100)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -146,7 +147,7 @@ func (w *worker) checkGrants(ctx context.Context, c *kms.Client, k *key) error {
 		case *asked == "" && now == granted:
 			err = w.revoke(ctx, c, k, g)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errGone) { // if it is gone, it settles after the next restart
 			return fmt.Errorf("%s: made again: %w", k.id, err)
 		}
 	}

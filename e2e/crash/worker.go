@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -18,7 +20,8 @@ import (
 	"github.com/strongroom/strongroom/e2e/binary"
 )
 
-// errGone is a call that was not answered: done or not, nobody knows.
+// errGone is a call that was not answered, or with 503, which says that the disk
+// let the server wait too long: done or not, nobody knows.
 var errGone = errors.New("the call was not answered")
 
 // counter is told each acknowledged call.
@@ -26,7 +29,7 @@ type counter func(operation, requestID string)
 
 // newClient returns an SDK client of the server that tells count about each
 // answer, refusals too. It does not retry: a retry could do a thing twice that
-// the ledger has once.
+// the ledger has once. [patient] makes one of it for calls that change nothing.
 func newClient(s *binary.Server, count counter) (*kms.Client, error) {
 	id, secret, err := binary.Credentials(s.Data)
 	if err != nil {
@@ -37,6 +40,9 @@ func newClient(s *binary.Server, count counter) (*kms.Client, error) {
 		requestID, _ := awsmiddleware.GetRequestIDMetadata(metadata)
 		if refusal := (*awshttp.ResponseError)(nil); errors.As(err, &refusal) {
 			requestID = refusal.ServiceRequestID()
+			if unavailable(err) {
+				return out, metadata, err // an answer that needs no record
+			}
 		}
 		if requestID != "" {
 			count(awsmiddleware.GetOperationName(ctx), requestID)
@@ -54,6 +60,23 @@ func newClient(s *binary.Server, count counter) (*kms.Client, error) {
 			return stack.Initialize.Add(watch, middleware.After)
 		}},
 	}), nil
+}
+
+// patient returns a client that makes calls again that were answered with 503.
+func patient(c *kms.Client) *kms.Client {
+	options := c.Options()
+	options.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 10
+		o.RateLimiter = ratelimit.None
+		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(unavailable(err)) })}
+	})
+	return kms.New(options)
+}
+
+// unavailable reports whether err is the answer that says so.
+func unavailable(err error) bool {
+	var refusal smithy.APIError
+	return errors.As(err, &refusal) && refusal.ErrorCode() == "ServiceUnavailableException"
 }
 
 // worker is one client of the server with keys and aliases of its own, so that
@@ -124,7 +147,8 @@ func newWorker(id int, choices *rand.Rand) *worker {
 }
 
 // work calls the server until a call is not answered, which is errGone, or is
-// answered with an error.
+// answered with an error. After a 503 the worker waits for the next restart too:
+// what it asked for may come late.
 func (w *worker) work(ctx context.Context, c *kms.Client) error {
 	for {
 		if err := w.step(ctx, c); err != nil {
@@ -289,9 +313,9 @@ func (w *worker) changeAlias(ctx context.Context, c *kms.Client, k *key) error {
 
 // answered sorts out how a call went: nil when it succeeded, an error when the
 // server refused, which no call of a worker gives it reason to, and errGone when
-// there was no answer.
+// there was no answer that says.
 func answered(operation string, err error) error {
-	if refusal := smithy.APIError(nil); errors.As(err, &refusal) {
+	if refusal := smithy.APIError(nil); errors.As(err, &refusal) && !unavailable(err) {
 		return fmt.Errorf("%s was refused: %w", operation, err)
 	}
 	if err != nil {
