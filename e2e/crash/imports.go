@@ -13,9 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// mostExternal bounds how many keys with imported material a worker makes in a data
-// folder: the wrapping key of each takes the server a long time to make.
-const mostExternal = 2
+// mostExternal bounds how many keys with imported material the workers make in a
+// data folder, the first ones one each: the wrapping key of each takes the server a
+// long time to make.
+const mostExternal = 3
 
 // material is the AES key of a key with origin EXTERNAL, which the harness made.
 type material struct {

@@ -92,8 +92,8 @@ type worker struct {
 	blobs    []*blob
 	checked  int // blobs before this one were decrypted after a restart
 
-	external                 int // keys among keys and creating with origin EXTERNAL
-	adopted, grants, imports int // for the report
+	external                 *key // that of keys with imported material, if any
+	adopted, grants, imports int  // for the report
 }
 
 // key is a key whose creation was acknowledged.
@@ -163,8 +163,10 @@ func (w *worker) step(ctx context.Context, c *kms.Client) error {
 		return w.createKey(ctx, c)
 	}
 	k := w.keys[w.choices.IntN(len(w.keys))]
-	if k.material != nil && w.choices.IntN(3) == 0 {
-		return w.changeMaterial(ctx, c, k)
+	if w.external != nil && w.choices.IntN(4) == 0 {
+		if k = w.external; w.choices.IntN(2) == 0 {
+			return w.changeMaterial(ctx, c, k)
+		}
 	}
 	switch n := w.choices.IntN(100); {
 	case n < 10:
@@ -248,8 +250,7 @@ func (w *worker) createKey(ctx context.Context, c *kms.Client) error {
 		state: value{acknowledged: string(types.KeyStateEnabled)}, grants: map[string]*grant{},
 	}
 	in := &kms.CreateKeyInput{Description: &k.description.acknowledged, Policy: &k.policy.acknowledged}
-	if w.external < mostExternal && w.choices.IntN(5) == 0 {
-		w.external++
+	if w.id < mostExternal && w.external == nil && w.choices.IntN(2) == 0 {
 		k.material = w.newMaterial()
 		k.state.acknowledged = string(types.KeyStatePendingImport)
 		in.Origin = types.OriginTypeExternal
@@ -268,6 +269,9 @@ func (w *worker) adopt(k *key, id, arn string) {
 	w.creating = nil
 	k.id, k.arn = id, arn
 	w.keys = append(w.keys, k)
+	if k.material != nil {
+		w.external = k
+	}
 }
 
 func (w *worker) encrypt(ctx context.Context, c *kms.Client, k *key) error {
