@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/strongroom/strongroom/e2e/binary"
 )
@@ -163,61 +160,4 @@ func (w *worker) check(ctx context.Context, c, asking *kms.Client, aliases map[s
 	}
 	w.checked = len(w.blobs)
 	return errors.Join(wrong...)
-}
-
-// check compares one ciphertext, whose key has settled.
-func (b *blob) check(ctx context.Context, c *kms.Client) error {
-	out, err := c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b.ciphertext, EncryptionContext: b.encryptionContext})
-	want := map[types.KeyState]string{types.KeyStateDisabled: "DisabledException", types.KeyStatePendingImport: "KMSInvalidStateException"}[types.KeyState(b.key.state.acknowledged)]
-	var refusal smithy.APIError
-	switch {
-	case want != "" && err == nil:
-		return fmt.Errorf("decrypts although its key is %s", b.key.state.acknowledged)
-	case want != "" && errors.As(err, &refusal) && refusal.ErrorCode() == want:
-		return nil
-	case err != nil:
-		return fmt.Errorf("does not decrypt while its key is %s: %w", b.key.state.acknowledged, err)
-	case !bytes.Equal(out.Plaintext, b.plaintext):
-		return fmt.Errorf("decrypts to %q, not %q", out.Plaintext, b.plaintext)
-	}
-	return nil
-}
-
-// checkKey compares one key. One that is new is also used.
-func (w *worker) checkKey(ctx context.Context, c, asking *kms.Client, k *key) error {
-	described, err := asking.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.arn})
-	if err != nil {
-		return fmt.Errorf("%s is lost: %w", k.id, err)
-	}
-	state := string(described.KeyMetadata.KeyState)
-	if !k.state.allows(state) {
-		return fmt.Errorf("%s is %s, acknowledged was %s", k.id, state, k.state.acknowledged)
-	}
-	description := aws.ToString(described.KeyMetadata.Description)
-	if !k.description.allows(description) {
-		return fmt.Errorf("%s: description %q, acknowledged was %q", k.id, description, k.description.acknowledged)
-	}
-	if external := described.KeyMetadata.Origin == types.OriginTypeExternal; external != (k.material != nil) {
-		return fmt.Errorf("%s has origin %s", k.id, described.KeyMetadata.Origin)
-	}
-	got, err := asking.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &k.arn})
-	if err != nil {
-		return fmt.Errorf("the policy of %s is lost: %w", k.id, err)
-	}
-	if text := aws.ToString(got.Policy); !k.policy.allows(text) {
-		return fmt.Errorf("%s: policy\n%s\nacknowledged was\n%s", k.id, text, k.policy.acknowledged)
-	}
-	k.state.settle(state)
-	k.description.settle(description)
-	k.policy.settle(aws.ToString(got.Policy))
-	if err := w.checkGrants(ctx, c, asking, k); err != nil {
-		return err
-	}
-	if !k.checked && k.is(types.KeyStateEnabled) {
-		if err := w.encrypt(ctx, asking, k); err != nil {
-			return err
-		}
-	}
-	k.checked = true
-	return nil
 }

@@ -21,6 +21,7 @@ type folder struct {
 	choices *rand.Rand
 	workers []*worker
 	started bool // a server was started on it
+	version int  // of the domain key, as it was acknowledged last
 	report  Report
 
 	mu       sync.Mutex
@@ -82,6 +83,9 @@ func (f *folder) killAll(ctx context.Context) error {
 	if err := f.check(ctx, s, true); err != nil || len(f.report.Violations) > 0 {
 		return err
 	}
+	if err := f.checkSeal(); err != nil {
+		return f.violate("%v", err)
+	}
 	if err := s.Stop(); err != nil {
 		return f.violate("after the last restart: %v", err)
 	}
@@ -105,6 +109,11 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 			f.report.KilledStarting++
 		case <-s.Exited():
 			return nil, fmt.Errorf("the server does not start again; it said:\n%s", s.Output())
+		}
+	}
+	if f.report.Kills > 0 && f.choices.IntN(10) == 0 { // the folder without a server
+		if err := f.verify(); err != nil {
+			return nil, err
 		}
 	}
 	began := time.Now()
@@ -170,8 +179,23 @@ func (f *folder) load(ctx context.Context, s *binary.Server, calls int) error {
 	}
 	idle := make(chan struct{})
 	go func() { working.Wait(); close(idle) }()
-	defer working.Wait()
-	defer s.Kill()
+	var killed atomic.Bool
+	rotating := make(chan error, 1)
+	if f.choices.IntN(8) == 0 {
+		// A new domain key meanwhile. What outlives the server works on the folder,
+		// which must be free before the next start.
+		go func() { rotating <- f.rotateSeal(&killed) }()
+	} else {
+		rotating <- nil
+	}
+	defer func() {
+		killed.Store(true)
+		s.Kill()
+		working.Wait()
+		if failed := <-rotating; failed != nil {
+			_ = f.violate("%v", failed)
+		}
+	}()
 	select {
 	case <-reached:
 		return nil

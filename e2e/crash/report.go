@@ -12,10 +12,10 @@ type Report struct {
 	// ones while a server was starting.
 	Folders, Kills, KilledStarting int
 	// Keys to Records are what was acknowledged: Imports counts imports of key
-	// material, Calls all calls that were answered, Records the audit records at
+	// material, Rotations those of the domain key, Calls all calls that were answered, Records the audit records at
 	// the folders' ends. Adopted are keys that were there although their creation
 	// was not answered.
-	Keys, Adopted, Ciphertexts, Grants, Imports, Calls, Records int
+	Keys, Adopted, Ciphertexts, Grants, Imports, Rotations, Calls, Records int
 	// Restarts has an entry for each start after a kill that came to its end.
 	Restarts []Restart
 	// Violations are acknowledged things that were not there after a restart, and
@@ -43,6 +43,7 @@ func (r *Report) add(other *Report) {
 	r.Ciphertexts += other.Ciphertexts
 	r.Grants += other.Grants
 	r.Imports += other.Imports
+	r.Rotations += other.Rotations
 	r.Calls += other.Calls
 	r.Records += other.Records
 	r.Restarts = append(r.Restarts, other.Restarts...)
@@ -51,8 +52,8 @@ func (r *Report) add(other *Report) {
 
 // String is the report on one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d kills (and %d while starting) in %d data folders, %d keys (%d of unanswered calls), %d ciphertexts, %d grants, %d imports, %d calls acknowledged, %d records, %d violations; %s",
-		r.Kills, r.KilledStarting, r.Folders, r.Keys, r.Adopted, r.Ciphertexts, r.Grants, r.Imports, r.Calls, r.Records, len(r.Violations), r.restarts())
+	return fmt.Sprintf("%d kills (and %d while starting) in %d data folders, %d keys (%d of unanswered calls), %d ciphertexts, %d grants, %d imports, %d domain keys, %d calls acknowledged, %d records, %d violations; %s",
+		r.Kills, r.KilledStarting, r.Folders, r.Keys, r.Adopted, r.Ciphertexts, r.Grants, r.Imports, r.Rotations, r.Calls, r.Records, len(r.Violations), r.restarts())
 }
 
 // restarts says how long restarts took.

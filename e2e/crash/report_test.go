@@ -23,7 +23,7 @@ func TestQuantile(t *testing.T) {
 }
 
 func TestReportAddsUp(t *testing.T) {
-	one := &Report{Folders: 1, Kills: 2, KilledStarting: 3, Keys: 4, Adopted: 5, Ciphertexts: 6, Grants: 7, Imports: 8, Calls: 9, Records: 10,
+	one := &Report{Folders: 1, Kills: 2, KilledStarting: 3, Keys: 4, Adopted: 5, Ciphertexts: 6, Grants: 7, Imports: 8, Rotations: 9, Calls: 10, Records: 11,
 		Restarts: []Restart{{Ready: time.Second, Answer: 2 * time.Second, CPU: time.Millisecond}}, Violations: []string{"gone"}}
 	sum := &Report{}
 	if text := sum.String(); !strings.HasSuffix(text, "no restart") {
@@ -31,7 +31,7 @@ func TestReportAddsUp(t *testing.T) {
 	}
 	sum.add(one)
 	sum.add(one)
-	const want = "4 kills (and 6 while starting) in 2 data folders, 8 keys (10 of unanswered calls), 12 ciphertexts, 14 grants, 16 imports, 18 calls acknowledged, 20 records, 2 violations; " +
+	const want = "4 kills (and 6 while starting) in 2 data folders, 8 keys (10 of unanswered calls), 12 ciphertexts, 14 grants, 16 imports, 18 domain keys, 20 calls acknowledged, 22 records, 2 violations; " +
 		"2 restarts: ready after p50 1s, p99 1s, at most 1s; first answer after p50 2s, p99 2s, at most 2s; processor time until then p50 1ms, p99 1ms, at most 1ms"
 	if got := sum.String(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

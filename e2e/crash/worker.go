@@ -96,51 +96,12 @@ type worker struct {
 	adopted, grants, imports int  // for the report
 }
 
-// key is a key whose creation was acknowledged.
-type key struct {
-	id, arn             string
-	description, policy value
-	state               value             // a types.KeyState
-	material            *material         // of a key with origin EXTERNAL
-	grants              map[string]*grant // by name
-	checked             bool              // was compared with a restarted server
-}
-
-// unsettled reports whether the key has never been compared with a restarted
-// server, or not since a change that was not answered.
-func (k *key) unsettled() bool {
-	for _, g := range k.grants {
-		if g.there.pending != nil {
-			return true
-		}
-	}
-	return !k.checked || k.description.pending != nil || k.policy.pending != nil || k.state.pending != nil
-}
-
-// is reports whether the key was last known to be in that state.
-func (k *key) is(state types.KeyState) bool { return k.state.acknowledged == string(state) }
-
 // blob is a ciphertext that was acknowledged.
 type blob struct {
 	key                   *key
 	ciphertext, plaintext []byte
 	encryptionContext     map[string]string
 }
-
-// value is what a worker may find after a restart: what was acknowledged last, or
-// what an unanswered call may have put in its place.
-type value struct {
-	acknowledged string
-	pending      *string
-}
-
-// allows reports whether found may be there.
-func (v *value) allows(found string) bool {
-	return found == v.acknowledged || v.pending != nil && found == *v.pending
-}
-
-// settle notes what a restarted server showed: from now on it must stay so.
-func (v *value) settle(found string) { v.acknowledged, v.pending = found, nil }
 
 func newWorker(id int, choices *rand.Rand) *worker {
 	return &worker{id: id, choices: choices, aliases: map[string]*value{}}
@@ -168,6 +129,9 @@ func (w *worker) step(ctx context.Context, c *kms.Client) error {
 			return w.changeMaterial(ctx, c, k)
 		}
 	}
+	if k.is(types.KeyStatePendingDeletion) {
+		return k.keep(ctx, c)
+	}
 	switch n := w.choices.IntN(100); {
 	case n < 10:
 		return w.createKey(ctx, c)
@@ -175,37 +139,19 @@ func (w *worker) step(ctx context.Context, c *kms.Client) error {
 		return w.encrypt(ctx, c, k)
 	case n < 55:
 		return w.changeAlias(ctx, c, k)
-	case n < 75:
+	case n < 70:
 		return w.changeGrant(ctx, c, k)
-	case n < 85 && k.material == nil:
-		return switchKey(ctx, c, k)
-	case n < 92:
-		next := w.next("description")
-		return change(&k.description, next, func() error {
-			_, err := c.UpdateKeyDescription(ctx, &kms.UpdateKeyDescriptionInput{KeyId: &k.id, Description: &next})
-			return answered("UpdateKeyDescription", err)
-		})
+	case n < 76 && k.rotates():
+		return k.rotate(ctx, c)
+	case n < 84 && k.material == nil:
+		return k.switchOver(ctx, c, w.choices.IntN(4) == 0)
+	case n < 89:
+		return k.retag(ctx, c, w.next("tag"))
+	case n < 94:
+		return k.describe(ctx, c, w.next("description"))
 	default:
-		next := policy(w.next("policy"))
-		return change(&k.policy, next, func() error {
-			_, err := c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &k.id, Policy: &next})
-			return answered("PutKeyPolicy", err)
-		})
+		return k.protect(ctx, c, policy(w.next("policy")))
 	}
-}
-
-// switchKey enables a disabled key and disables an enabled one.
-func switchKey(ctx context.Context, c *kms.Client, k *key) error {
-	if k.is(types.KeyStateEnabled) {
-		return change(&k.state, string(types.KeyStateDisabled), func() error {
-			_, err := c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &k.id})
-			return answered("DisableKey", err)
-		})
-	}
-	return change(&k.state, string(types.KeyStateEnabled), func() error {
-		_, err := c.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &k.id})
-		return answered("EnableKey", err)
-	})
 }
 
 // next returns a value that was never written before.
@@ -232,22 +178,11 @@ func policy(id string) string {
 }`, id)
 }
 
-// change makes a call that replaces a value and keeps the ledger: until the call
-// is answered, both may be there.
-func change(v *value, next string, call func() error) error {
-	v.pending = &next
-	if err := call(); err != nil {
-		return err
-	}
-	v.settle(next)
-	return nil
-}
-
 // createKey creates a key, now and then one whose material is to be imported.
 func (w *worker) createKey(ctx context.Context, c *kms.Client) error {
 	k := &key{
 		description: value{acknowledged: w.next("description")}, policy: value{acknowledged: policy(w.next("policy"))},
-		state: value{acknowledged: string(types.KeyStateEnabled)}, grants: map[string]*grant{},
+		state: value{acknowledged: string(types.KeyStateEnabled)}, rotations: value{acknowledged: "0"}, grants: map[string]*grant{},
 	}
 	in := &kms.CreateKeyInput{Description: &k.description.acknowledged, Policy: &k.policy.acknowledged}
 	if w.id < mostExternal && w.external == nil && w.choices.IntN(2) == 0 {
