@@ -3,6 +3,7 @@
 GO ?= go
 DATA ?= ./strongroom-data
 KILLS ?= 200
+PARALLEL ?= 1
 PARTITIONS ?= 50
 PROBES ?= 1000000
 HISTORIES ?= 1000
@@ -55,8 +56,8 @@ lookup: ## the first page of LookupEvents over 10 million audit records
 xks: ## Encrypt through our external key store proxy, 500 requests a second
 	$(GO) run ./bench/xks
 
-crash: ## the long proof: 200 kills under load (KILLS=1000 for more)
-	STRONGROOM_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestCrash$$' ./e2e
+crash: ## the long proof: 200 kills under load (KILLS=10000 for more, PARALLEL=2 data folders at once)
+	STRONGROOM_KILLS=$(KILLS) STRONGROOM_PARALLEL=$(PARALLEL) $(GO) test -count=1 -v -timeout 24h -run '^TestCrash$$' ./e2e
 
 cluster: KILLS = 50
 cluster: ## the long proof, as root: three nodes, PostgreSQL under Patroni (KILLS=, PARTITIONS=, PROBES=, HISTORIES=)

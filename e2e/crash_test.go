@@ -23,9 +23,10 @@ const (
 // TestCrash kills the server under load, 10 times unless STRONGROOM_KILLS says
 // otherwise. The long run:
 //
-//	STRONGROOM_KILLS=200 go test ./e2e -run '^TestCrash$' -v -timeout 60m
+//	STRONGROOM_KILLS=10000 STRONGROOM_PARALLEL=2 go test ./e2e -run '^TestCrash$' -v -timeout 24h
 //
-// The seed of a run is in its log; STRONGROOM_SEED replays its choices.
+// Its data folders are made in TMPDIR; STRONGROOM_CALLS bounds the calls between two
+// kills. The seed of a run is in its log; STRONGROOM_SEED replays its choices.
 func TestCrash(t *testing.T) {
 	if report := runCrash(t, executable, number(t, "STRONGROOM_KILLS", 10)); len(report.Violations) > 0 {
 		t.Fatalf("%d violations:\n%s", len(report.Violations), first(report.Violations))

@@ -53,7 +53,7 @@ func (f *folder) check(ctx context.Context, s *binary.Server, everything bool) e
 // checkLists looks for keys and aliases that nobody asked for and for keys that
 // are not listed. A key whose creation was not answered is adopted: from now on it
 // must be as whole as any other.
-func (f *folder) checkLists(ctx context.Context, c *kms.Client, aliases map[string]string) error {
+func (f *folder) checkLists(ctx context.Context, c *client, aliases map[string]string) error {
 	listed, err := listKeys(ctx, c)
 	if err != nil {
 		return fmt.Errorf("ListKeys after a restart: %w", err)
@@ -100,7 +100,7 @@ func (f *folder) checkLists(ctx context.Context, c *kms.Client, aliases map[stri
 }
 
 // listKeys returns bare key id → ARN.
-func listKeys(ctx context.Context, c *kms.Client) (map[string]string, error) {
+func listKeys(ctx context.Context, c *client) (map[string]string, error) {
 	keys := map[string]string{}
 	pages := kms.NewListKeysPaginator(c, &kms.ListKeysInput{Limit: aws.Int32(1000)})
 	for pages.HasMorePages() {
@@ -116,7 +116,7 @@ func listKeys(ctx context.Context, c *kms.Client) (map[string]string, error) {
 }
 
 // listAliases returns alias name → bare key id.
-func listAliases(ctx context.Context, c *kms.Client) (map[string]string, error) {
+func listAliases(ctx context.Context, c *client) (map[string]string, error) {
 	aliases := map[string]string{}
 	pages := kms.NewListAliasesPaginator(c, &kms.ListAliasesInput{Limit: aws.Int32(100)})
 	for pages.HasMorePages() {
@@ -133,7 +133,7 @@ func listAliases(ctx context.Context, c *kms.Client) (map[string]string, error) 
 
 // check compares what the worker was told with what is there. It asks by asking,
 // and makes changes by c.
-func (w *worker) check(ctx context.Context, c, asking *kms.Client, aliases map[string]string, everything bool) error {
+func (w *worker) check(ctx context.Context, c, asking *client, aliases map[string]string, everything bool) error {
 	var wrong []error
 	for name, v := range w.aliases {
 		if found := aliases[name]; !v.allows(found) {
@@ -149,6 +149,11 @@ func (w *worker) check(ctx context.Context, c, asking *kms.Client, aliases map[s
 			if err := w.checkKey(ctx, c, asking, k); err != nil {
 				wrong = append(wrong, fmt.Errorf("key %d of %d: %w", i+1, len(w.keys), err))
 			}
+		}
+	}
+	if everything || w.person.unsettled() || w.choices.IntN(4) == 0 {
+		if err := w.person.check(ctx, c.identities, asking.identities); err != nil {
+			wrong = append(wrong, err)
 		}
 	}
 	for i, b := range w.blobs {

@@ -17,7 +17,7 @@ import (
 )
 
 // checkKey compares one key. One that is new is also used.
-func (w *worker) checkKey(ctx context.Context, c, asking *kms.Client, k *key) error {
+func (w *worker) checkKey(ctx context.Context, c, asking *client, k *key) error {
 	described, err := asking.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.arn})
 	if err != nil {
 		return fmt.Errorf("%s is lost: %w", k.id, err)
@@ -75,7 +75,7 @@ const rotatedWithin = time.Minute
 
 // checkRotations waits until no rotation of the key is under way and counts them.
 // One that was asked for comes to its end although the server died.
-func (k *key) checkRotations(ctx context.Context, asking *kms.Client) error {
+func (k *key) checkRotations(ctx context.Context, asking *client) error {
 	if k.rotations.acknowledged == "0" && k.rotations.pending == nil {
 		return nil
 	}
@@ -107,7 +107,7 @@ var refused = map[types.KeyState]string{
 }
 
 // check compares one ciphertext, whose key has settled.
-func (b *blob) check(ctx context.Context, c *kms.Client) error {
+func (b *blob) check(ctx context.Context, c *client) error {
 	out, err := c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b.ciphertext, EncryptionContext: b.encryptionContext})
 	want := refused[types.KeyState(b.key.state.acknowledged)]
 	var refusal smithy.APIError

@@ -1,10 +1,11 @@
 // Package crash kills a server with SIGKILL at random moments under load and
 // checks, after each restart, that nothing it acknowledged is lost and nothing is
-// half made: every key, alias, grant, description, policy and state is there, and
-// none that nobody asked for; every ciphertext decrypts, or does not while its key
-// is disabled or has lost its imported material; every call that was answered has
-// its audit record, the trail verifies, and what it says was made is what is there.
-// Calls that were under way when the server died may have been done or not; once
+// half made: every key, alias, grant, description, policy, tag, state and rotation
+// is there, and every IAM user with its policy and access key, and none that nobody
+// asked for; every ciphertext decrypts, or does not while its key is disabled, waits
+// for its deletion or has lost its imported material; every call that was answered
+// has its audit record, the trail verifies, and what it says was made is what is
+// there. Calls that were under way when the server died may have been done or not; once
 // the restarted server has shown which, that must stay so.
 //
 // What it does not prove: SIGKILL takes a process away, not the kernel's page

@@ -58,7 +58,7 @@ func (g *grant) compare(k *key, found types.GrantListEntry) error {
 }
 
 // changeGrant makes a grant on k or revokes one.
-func (w *worker) changeGrant(ctx context.Context, c *kms.Client, k *key) error {
+func (w *worker) changeGrant(ctx context.Context, c *client, k *key) error {
 	var there []*grant
 	for _, name := range slices.Sorted(maps.Keys(k.grants)) {
 		if g := k.grants[name]; g.there.acknowledged == granted {
@@ -77,7 +77,7 @@ func (w *worker) changeGrant(ctx context.Context, c *kms.Client, k *key) error {
 }
 
 // grant asks for a grant, for the first time or again.
-func (w *worker) grant(ctx context.Context, c *kms.Client, k *key, g *grant) error {
+func (w *worker) grant(ctx context.Context, c *client, k *key, g *grant) error {
 	return change(&g.there, granted, func() error {
 		out, err := c.CreateGrant(ctx, g.input(k))
 		if err := answered("CreateGrant", err); err != nil {
@@ -93,7 +93,7 @@ func (w *worker) grant(ctx context.Context, c *kms.Client, k *key, g *grant) err
 	})
 }
 
-func (w *worker) revoke(ctx context.Context, c *kms.Client, k *key, g *grant) error {
+func (w *worker) revoke(ctx context.Context, c *client, k *key, g *grant) error {
 	return change(&g.there, "", func() error {
 		_, err := c.RevokeGrant(ctx, &kms.RevokeGrantInput{KeyId: &k.id, GrantId: &g.id})
 		return answered("RevokeGrant", err)
@@ -103,7 +103,7 @@ func (w *worker) revoke(ctx context.Context, c *kms.Client, k *key, g *grant) er
 // checkGrants compares the grants on k. Half of the unanswered calls are made
 // again, so that both what a client does with its retries and what it finds
 // without are seen.
-func (w *worker) checkGrants(ctx context.Context, c, asking *kms.Client, k *key) error {
+func (w *worker) checkGrants(ctx context.Context, c, asking *client, k *key) error {
 	found := map[string]types.GrantListEntry{}
 	pages := kms.NewListGrantsPaginator(asking, &kms.ListGrantsInput{KeyId: &k.id, Limit: aws.Int32(100)})
 	for pages.HasMorePages() {

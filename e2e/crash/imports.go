@@ -37,7 +37,7 @@ func (w *worker) newMaterial() *material {
 }
 
 // changeMaterial imports the material of k, or deletes it.
-func (w *worker) changeMaterial(ctx context.Context, c *kms.Client, k *key) error {
+func (w *worker) changeMaterial(ctx context.Context, c *client, k *key) error {
 	if k.is(types.KeyStateEnabled) {
 		return change(&k.state, string(types.KeyStatePendingImport), func() error {
 			_, err := c.DeleteImportedKeyMaterial(ctx, &kms.DeleteImportedKeyMaterialInput{KeyId: &k.id})
@@ -66,7 +66,7 @@ func (w *worker) changeMaterial(ctx context.Context, c *kms.Client, k *key) erro
 	})
 }
 
-func (k *key) askForParameters(ctx context.Context, c *kms.Client) error {
+func (k *key) askForParameters(ctx context.Context, c *client) error {
 	out, err := c.GetParametersForImport(ctx, &kms.GetParametersForImportInput{
 		KeyId: &k.id, WrappingAlgorithm: types.AlgorithmSpecRsaesOaepSha256, WrappingKeySpec: types.WrappingKeySpecRsa2048,
 	})

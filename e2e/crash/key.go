@@ -49,7 +49,7 @@ func (k *key) is(state types.KeyState) bool { return k.state.acknowledged == str
 
 // switchOver disables an enabled key and enables a disabled one, or has it wait for
 // its deletion.
-func (k *key) switchOver(ctx context.Context, c *kms.Client, away bool) error {
+func (k *key) switchOver(ctx context.Context, c *client, away bool) error {
 	switch {
 	case away:
 		return change(&k.state, string(types.KeyStatePendingDeletion), func() error {
@@ -70,7 +70,7 @@ func (k *key) switchOver(ctx context.Context, c *kms.Client, away bool) error {
 }
 
 // keep cancels the deletion of a key that waits for it.
-func (k *key) keep(ctx context.Context, c *kms.Client) error {
+func (k *key) keep(ctx context.Context, c *client) error {
 	return change(&k.state, string(types.KeyStateDisabled), func() error {
 		_, err := c.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionInput{KeyId: &k.id})
 		return answered("CancelKeyDeletion", err)
@@ -86,7 +86,7 @@ func (k *key) rotates() bool {
 }
 
 // rotate asks for new material, which the server makes in its own time.
-func (k *key) rotate(ctx context.Context, c *kms.Client) error {
+func (k *key) rotate(ctx context.Context, c *client) error {
 	n, _ := strconv.Atoi(k.rotations.acknowledged)
 	k.rotated = true
 	return change(&k.rotations, strconv.Itoa(n+1), func() error {
@@ -96,7 +96,7 @@ func (k *key) rotate(ctx context.Context, c *kms.Client) error {
 }
 
 // retag sets the tag, or removes it when there is one.
-func (k *key) retag(ctx context.Context, c *kms.Client, next string) error {
+func (k *key) retag(ctx context.Context, c *client, next string) error {
 	if k.tag.acknowledged != "" {
 		return change(&k.tag, "", func() error {
 			_, err := c.UntagResource(ctx, &kms.UntagResourceInput{KeyId: &k.id, TagKeys: []string{tagKey}})
@@ -109,14 +109,14 @@ func (k *key) retag(ctx context.Context, c *kms.Client, next string) error {
 	})
 }
 
-func (k *key) describe(ctx context.Context, c *kms.Client, next string) error {
+func (k *key) describe(ctx context.Context, c *client, next string) error {
 	return change(&k.description, next, func() error {
 		_, err := c.UpdateKeyDescription(ctx, &kms.UpdateKeyDescriptionInput{KeyId: &k.id, Description: &next})
 		return answered("UpdateKeyDescription", err)
 	})
 }
 
-func (k *key) protect(ctx context.Context, c *kms.Client, next string) error {
+func (k *key) protect(ctx context.Context, c *client, next string) error {
 	return change(&k.policy, next, func() error {
 		_, err := c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &k.id, Policy: &next})
 		return answered("PutKeyPolicy", err)

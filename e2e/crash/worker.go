@@ -27,10 +27,19 @@ var errGone = errors.New("the call was not answered")
 // counter is told each acknowledged call.
 type counter func(operation, requestID string)
 
-// newClient returns an SDK client of the server that tells count about each
+// errUnavailable is a 503.
+var errUnavailable = errors.New("503")
+
+// client is a client of the server's services.
+type client struct {
+	*kms.Client
+	identities *identities
+}
+
+// newClient returns a client of the server that tells count about each
 // answer, refusals too. It does not retry: a retry could do a thing twice that
 // the ledger has once. [patient] makes one of it for calls that change nothing.
-func newClient(s *binary.Server, count counter) (*kms.Client, error) {
+func newClient(s *binary.Server, count counter) (*client, error) {
 	id, secret, err := binary.Credentials(s.Data)
 	if err != nil {
 		return nil, err
@@ -51,7 +60,7 @@ func newClient(s *binary.Server, count counter) (*kms.Client, error) {
 		}
 		return out, metadata, err
 	})
-	return kms.New(kms.Options{
+	calls := kms.New(kms.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: aws.String(s.URL),
 		Retryer:      aws.NopRetryer{},
@@ -59,24 +68,27 @@ func newClient(s *binary.Server, count counter) (*kms.Client, error) {
 		APIOptions: []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(watch, middleware.After)
 		}},
-	}), nil
+	})
+	return &client{calls, &identities{url: s.URL, credentials: aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, count: count}}, nil
 }
 
 // patient returns a client that makes calls again that were answered with 503.
-func patient(c *kms.Client) *kms.Client {
+func patient(c *client) *client {
 	options := c.Options()
 	options.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 10
 		o.RateLimiter = ratelimit.None
 		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(unavailable(err)) })}
 	})
-	return kms.New(options)
+	asking := *c.identities
+	asking.patient = true
+	return &client{kms.New(options), &asking}
 }
 
 // unavailable reports whether err is the answer that says so.
 func unavailable(err error) bool {
 	var refusal smithy.APIError
-	return errors.As(err, &refusal) && refusal.ErrorCode() == "ServiceUnavailableException"
+	return errors.Is(err, errUnavailable) || errors.As(err, &refusal) && refusal.ErrorCode() == "ServiceUnavailableException"
 }
 
 // worker is one client of the server with keys and aliases of its own, so that
@@ -90,6 +102,7 @@ type worker struct {
 	creating *key              // a key whose creation was not answered, until a check has looked for it
 	aliases  map[string]*value // name → bare key id, "" for none
 	blobs    []*blob
+	person   person
 	checked  int // blobs before this one were decrypted after a restart
 
 	external                 *key // that of keys with imported material, if any
@@ -104,13 +117,13 @@ type blob struct {
 }
 
 func newWorker(id int, choices *rand.Rand) *worker {
-	return &worker{id: id, choices: choices, aliases: map[string]*value{}}
+	return &worker{id: id, choices: choices, aliases: map[string]*value{}, person: person{name: fmt.Sprintf("worker-%d", id)}}
 }
 
 // work calls the server until a call is not answered, which is errGone, or is
 // answered with an error. After a 503 the worker waits for the next restart too:
 // what it asked for may come late.
-func (w *worker) work(ctx context.Context, c *kms.Client) error {
+func (w *worker) work(ctx context.Context, c *client) error {
 	for {
 		if err := w.step(ctx, c); err != nil {
 			return err
@@ -119,7 +132,7 @@ func (w *worker) work(ctx context.Context, c *kms.Client) error {
 }
 
 // step makes one call, or the two that an import takes.
-func (w *worker) step(ctx context.Context, c *kms.Client) error {
+func (w *worker) step(ctx context.Context, c *client) error {
 	if len(w.keys) == 0 {
 		return w.createKey(ctx, c)
 	}
@@ -128,6 +141,9 @@ func (w *worker) step(ctx context.Context, c *kms.Client) error {
 		if k = w.external; w.choices.IntN(2) == 0 {
 			return w.changeMaterial(ctx, c, k)
 		}
+	}
+	if w.choices.IntN(10) == 0 {
+		return w.person.step(ctx, c.identities, w.choices.IntN(6), fmt.Sprintf("S%d", w.choices.Uint32()))
 	}
 	if k.is(types.KeyStatePendingDeletion) {
 		return k.keep(ctx, c)
@@ -179,7 +195,7 @@ func policy(id string) string {
 }
 
 // createKey creates a key, now and then one whose material is to be imported.
-func (w *worker) createKey(ctx context.Context, c *kms.Client) error {
+func (w *worker) createKey(ctx context.Context, c *client) error {
 	k := &key{
 		description: value{acknowledged: w.next("description")}, policy: value{acknowledged: policy(w.next("policy"))},
 		state: value{acknowledged: string(types.KeyStateEnabled)}, rotations: value{acknowledged: "0"}, grants: map[string]*grant{},
@@ -209,7 +225,7 @@ func (w *worker) adopt(k *key, id, arn string) {
 	}
 }
 
-func (w *worker) encrypt(ctx context.Context, c *kms.Client, k *key) error {
+func (w *worker) encrypt(ctx context.Context, c *client, k *key) error {
 	b := &blob{key: k, plaintext: []byte(w.next("plaintext"))}
 	if w.choices.IntN(2) == 0 {
 		b.encryptionContext = map[string]string{"worker": fmt.Sprint(w.id)}
@@ -224,7 +240,7 @@ func (w *worker) encrypt(ctx context.Context, c *kms.Client, k *key) error {
 }
 
 // changeAlias creates one of the worker's aliases, points it to k, or deletes it.
-func (w *worker) changeAlias(ctx context.Context, c *kms.Client, k *key) error {
+func (w *worker) changeAlias(ctx context.Context, c *client, k *key) error {
 	name := fmt.Sprintf("alias/worker-%d/%d", w.id, w.choices.IntN(20))
 	v := w.aliases[name]
 	if v == nil {
