@@ -1,10 +1,10 @@
-// Package postgrestest starts a real PostgreSQL for a test: a cluster of its own, in
-// a folder of the test's, that listens on a socket in it and nowhere else.
+// Package postgrestest starts a real PostgreSQL for a test or for the bench: a cluster
+// of its own, in a folder of its own, that listens on a socket in it and nowhere else.
 package postgrestest
 
 import (
 	"bufio"
-	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Server is a running PostgreSQL.
@@ -45,35 +43,70 @@ const (
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	s := startIn(t, settings...)
-	t.Cleanup(func() {
-		s.Kill()
-		_ = os.RemoveAll(s.dir)
-	})
+	t.Cleanup(func() { _ = s.Remove() })
 	return s
 }
 
 func startIn(t testing.TB, settings ...string) *Server {
 	t.Helper()
+	s, err := Launch("", settings...)
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	must(t, err)
+	return s
+}
+
+// ErrMissing says that this machine has no PostgreSQL.
+var ErrMissing = errors.New("PostgreSQL's initdb is not here; to have it: .ci/install-tools, or apt-get install postgresql")
+
+// Launch is Start for what is no test, with the server's folder made in a folder, or
+// where the system keeps temporary files if that is empty: a deep one is too long for
+// a socket's path. Remove ends it. Errors: ErrMissing, and what PostgreSQL says.
+func Launch(in string, settings ...string) (_ *Server, err error) {
 	bin := find()
 	if bin == "" {
-		const missing = "PostgreSQL's initdb is not here; to run this test: .ci/install-tools, or apt-get install postgresql"
-		if os.Getenv("CI") != "" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
+		return nil, ErrMissing
 	}
-	// The folder of the test's may be too deep for a socket's path.
-	dir, err := os.MkdirTemp("", "pg")
-	must(t, err)
+	s, err := newServer(in, bin, ready, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.run("initdb", "-D", s.data(), "-U", "strongroom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"); err == nil {
+		err = s.restart()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return s, nil
+}
+
+func newServer(in, bin, ready string, settings []string) (*Server, error) {
+	dir, err := os.MkdirTemp(in, "pg")
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{bin: bin, dir: dir, settings: settings, as: &syscall.SysProcAttr{}, ready: ready}
-	s.become(t)
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "strongroom", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-	initdb.SysProcAttr, initdb.Dir = s.as, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
+	if err := s.become(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s.Restart(t)
-	return s
+	return s, nil
+}
+
+// run runs one of PostgreSQL's programs as the server's user.
+func (s *Server) run(program string, args ...string) error {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.SysProcAttr, cmd.Dir = s.as, s.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
+	}
+	return nil
+}
+
+// Remove ends the server, and removes what it has on disk.
+func (s *Server) Remove() error {
+	s.Kill()
+	return os.RemoveAll(s.dir)
 }
 
 // Shared returns a function like Start for tests that need no server of their own: it
@@ -93,8 +126,7 @@ func Shared() (start func(testing.TB) *Server, stop func()) {
 	}
 	return start, func() {
 		if shared != nil {
-			shared.Kill()
-			_ = os.RemoveAll(shared.dir)
+			_ = shared.Remove()
 		}
 	}
 }
@@ -116,21 +148,27 @@ func find() string {
 
 // become gives the folder to a user that PostgreSQL consents to run as: root it
 // refuses.
-func (s *Server) become(t testing.TB) {
+func (s *Server) become() error {
 	if os.Getuid() != 0 {
-		return
+		return nil
 	}
 	who, err := user.Lookup("postgres")
 	if err != nil {
 		who, err = user.Lookup("nobody")
 	}
-	must(t, err)
+	if err != nil {
+		return err
+	}
 	uid, err := strconv.ParseUint(who.Uid, 10, 32)
-	must(t, err)
+	if err != nil {
+		return err
+	}
 	gid, err := strconv.ParseUint(who.Gid, 10, 32)
-	must(t, err)
-	must(t, os.Chown(s.dir, int(uid), int(gid)))
+	if err != nil {
+		return err
+	}
 	s.as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return os.Chown(s.dir, int(uid), int(gid))
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -138,6 +176,10 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 // Restart starts the server after a Kill.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
+	must(t, s.restart())
+}
+
+func (s *Server) restart() error {
 	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=16MB"}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
@@ -145,8 +187,12 @@ func (s *Server) Restart(t testing.TB) {
 	s.process = exec.Command(filepath.Join(s.bin, "postgres"), args...)
 	s.process.SysProcAttr, s.process.Dir = s.as, s.dir
 	log, err := s.process.StderrPipe()
-	must(t, err)
-	must(t, s.process.Start())
+	if err != nil {
+		return err
+	}
+	if err := s.process.Start(); err != nil {
+		return err
+	}
 	s.ended = make(chan struct{})
 	started, mark := make(chan bool, 1), s.ready
 	var said []string
@@ -166,8 +212,9 @@ func (s *Server) Restart(t testing.TB) {
 		}
 	}()
 	if !<-started {
-		t.Fatalf("PostgreSQL does not start:\n%s", strings.Join(said, "\n"))
+		return fmt.Errorf("PostgreSQL does not start:\n%s", strings.Join(said, "\n"))
 	}
+	return nil
 }
 
 // Kill ends the server and all of its processes at once, as a crash does.
@@ -211,6 +258,9 @@ func (s *Server) signal(what syscall.Signal) {
 	}
 }
 
+// Processes are the ids of the server's processes, its first one among them.
+func (s *Server) Processes() []int { return append(s.children(), s.process.Process.Pid) }
+
 func (s *Server) children() (pids []int) {
 	parent := s.process.Process.Pid
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
@@ -228,14 +278,16 @@ func (s *Server) children() (pids []int) {
 // URL returns where a new, empty schema of the server's is.
 func (s *Server) URL(t testing.TB) string {
 	t.Helper()
+	at, err := s.NewURL()
+	must(t, err)
+	return at
+}
+
+// NewURL is URL for what is no test.
+func (s *Server) NewURL() (string, error) {
 	name := fmt.Sprint("test", s.schemas.Add(1))
 	plain := "postgres:///postgres?" + url.Values{"host": {s.dir}, "user": {"strongroom"}}.Encode()
-	conn, err := pgx.Connect(context.Background(), plain)
-	must(t, err)
-	_, err = conn.Exec(context.Background(), "CREATE SCHEMA "+name)
-	must(t, err)
-	must(t, conn.Close(context.Background()))
-	return plain + "&search_path=" + name
+	return plain + "&search_path=" + name, s.exec("CREATE SCHEMA " + name)
 }
 
 func must(t testing.TB, err error) {

@@ -2,11 +2,10 @@ package postgrestest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,21 +15,31 @@ import (
 // waits for it. It ends with the test.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pg")
+	b, err := s.LaunchStandby("")
 	must(t, err)
-	b := &Server{bin: s.bin, dir: dir, settings: s.settings, as: &syscall.SysProcAttr{}, ready: readyStandby}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	b.become(t)
-	copying := exec.Command(filepath.Join(s.bin, "pg_basebackup"), "-h", s.dir, "-U", "strongroom", "-D", b.data(), "--checkpoint=fast", "--no-sync", "--write-recovery-conf")
-	copying.SysProcAttr, copying.Dir = b.as, dir
-	if out, err := copying.CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v\n%s", err, out)
-	}
-	b.Restart(t)
-	t.Cleanup(b.Kill)
-	// Whoever sets this waits until a standby has it.
-	s.Exec(t, `ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`, `CREATE TABLE IF NOT EXISTS replicated ()`, `DROP TABLE replicated`)
+	t.Cleanup(func() { _ = b.Remove() })
 	return b
+}
+
+// LaunchStandby is Standby for what is no test; in is as for Launch, and Remove ends it.
+func (s *Server) LaunchStandby(in string) (*Server, error) {
+	b, err := newServer(in, s.bin, readyStandby, s.settings)
+	if err != nil {
+		return nil, err
+	}
+	err = b.run("pg_basebackup", "-h", s.dir, "-U", "strongroom", "-D", b.data(), "--checkpoint=fast", "--no-sync", "--write-recovery-conf")
+	if err == nil {
+		err = b.restart()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.dir))
+	}
+	// Whoever sets this waits until a standby has it.
+	err = s.exec(`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`, `CREATE TABLE IF NOT EXISTS replicated ()`, `DROP TABLE replicated`)
+	if err != nil {
+		return nil, errors.Join(err, b.Remove())
+	}
+	return b, nil
 }
 
 // Promote makes a standby whose primary is gone the primary. Its commits wait for a
@@ -44,14 +53,22 @@ func (s *Server) Promote(t testing.TB) {
 // Exec runs statements, each in a transaction of its own.
 func (s *Server) Exec(t testing.TB, statements ...string) {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), s.Address())
-	must(t, err)
+	must(t, s.exec(statements...))
+}
+
+func (s *Server) exec(statements ...string) (err error) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.Address())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	for _, statement := range statements {
-		if _, err := conn.Exec(context.Background(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	must(t, conn.Close(context.Background()))
+	return nil
 }
 
 // Address is where the server's own database is, for its superuser.
