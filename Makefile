@@ -9,7 +9,7 @@ PROBES ?= 1000000
 HISTORIES ?= 1000
 DURATION ?= 1h
 
-.PHONY: help run dev build tools test check generate e2e bench scale soak crash faults planted lookup xks cluster
+.PHONY: help run dev build tools test check generate e2e bench nodes scale soak crash faults planted lookup xks cluster
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ generate: ## make api/ from models/
 
 bench: ## compare with HTTP servers that do nothing
 	$(GO) run ./bench $(BENCH)
+
+nodes: ## compare one node with three, over PostgreSQL and with a standby (BENCH="-only CreateKey")
+	$(GO) run ./bench -nodes $(BENCH)
 
 scale: ## memory, start and speed with a million keys (SCALE="-keys 100000")
 	$(GO) run ./bench/scale $(SCALE)

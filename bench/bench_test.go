@@ -25,8 +25,8 @@ func TestSpreadAndMedians(t *testing.T) {
 	if got := spreadOf(nil); got != (spread{}) {
 		t.Errorf("of nothing: %+v", got)
 	}
-	one := sample{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
-	two := sample{3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	one := sample{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}
+	two := sample{3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 	if got := medians([]*sample{&one, &two, {}}); got != one {
 		t.Errorf("%+v", got)
 	}
@@ -137,6 +137,36 @@ func TestRowsAreChosenByName(t *testing.T) {
 	var out bytes.Buffer
 	if err := list(&out, all); err != nil || strings.Count(out.String(), "\n") != len(all) {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestConnectionsAreSpread: each of a deployment's nodes has its part of them, and none
+// is left over; an alias has two keys that are no other's.
+func TestConnectionsAreSpread(t *testing.T) {
+	d := &deployment{nodes: 3}
+	if a, b, c := d.share(0, 64), d.share(1, 64), d.share(2, 64); a+b+c != 64 || min(a, b, c) != 21 {
+		t.Errorf("%d, %d and %d of 64", a, b, c)
+	}
+	taken := map[int]bool{0: true} // the key that is encrypted with
+	for alias := range 64 {
+		for turn := range 2 {
+			key := aliasKey(alias, turn)
+			if taken[key] {
+				t.Errorf("key %d is taken twice", key)
+			}
+			taken[key] = true
+		}
+	}
+	f, err := newFleet(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := map[*point]bool{}
+	for _, r := range nodeRows(newStrongroom(f, "", "")) {
+		points[r.subject], points[r.reference] = true, true
+	}
+	if want := 4 * 2 * len(operations); len(points) != want { // deployments, loads
+		t.Errorf("%d points, want %d", len(points), want)
 	}
 }
 

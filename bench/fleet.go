@@ -19,6 +19,7 @@ type fleet struct {
 	work        string // folder for all that the servers write
 	certificate *certificate
 	servers     map[string]*binary.Server
+	databases   []*database
 	points      map[string]*point
 }
 
@@ -33,10 +34,15 @@ func newFleet(work string) (*fleet, error) {
 }
 
 // stop ends the servers.
-func (f *fleet) stop() {
+func (f *fleet) stop() error {
 	for _, s := range f.servers {
 		s.Kill()
 	}
+	var err error
+	for _, d := range f.databases {
+		err = errors.Join(err, d.stop())
+	}
+	return err
 }
 
 // start returns the server of that name, which is started if there is none yet.

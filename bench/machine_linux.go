@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,6 +42,30 @@ func machineTime() time.Duration {
 	var ticks int64
 	for _, i := range []int{1, 2, 3, 8} {
 		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100)
+}
+
+// endedTime is the processor time of a process's children that have ended, to a
+// hundredth of a second; 0 if that is not known.
+func endedTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// proc_pid_stat(5): behind the name, in parentheses, cutime and cstime are the 14th
+	// and 15th.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 15 {
+		return 0
+	}
+	var ticks int64
+	for _, field := range fields[13:15] {
+		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
 			return 0
 		}

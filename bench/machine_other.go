@@ -14,5 +14,9 @@ func fileSystem(string) string { return "unknown" }
 // known.
 func machineTime() time.Duration { return 0 }
 
+// endedTime is the processor time of a process's children that have ended; 0 where that
+// is not known.
+func endedTime(int) time.Duration { return 0 }
+
 // dataSync makes what was written to a file durable.
 func dataSync(file *os.File) error { return file.Sync() }

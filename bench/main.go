@@ -6,6 +6,7 @@
 //	go run ./bench -list
 //	go run ./bench -only "Encrypt 32 B, CreateKey" -json bench.json
 //	go run ./bench -binary new -against old -rounds 15
+//	go run ./bench -nodes                            # deployments, some four minutes; takes PostgreSQL 15
 //
 // Each server is a process of its own. A round measures everything once, one after
 // the other, so that whatever else the machine does meets all of it; figures are
@@ -15,6 +16,11 @@
 // With -against two executables of Strongroom take turns in each round, and what is
 // printed is the difference within rounds: a change can be measured so on a machine
 // that others keep busy.
+//
+// With -nodes it is deployments that are compared: one node over the embedded store, one
+// and three over a PostgreSQL that the bench starts, and three over one whose commits wait
+// for a standby, all on this machine. What the database does for a request is counted by
+// its own log.
 //
 // Requests are signed before a measurement starts, one for each connection, and
 // sent again and again: within the five minutes in which a signature holds, as any
@@ -39,6 +45,7 @@ type options struct {
 	duration time.Duration
 	only     []string
 	list     bool
+	nodes    bool
 	binary   string
 	against  string
 	data     string
@@ -53,6 +60,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long one measurement takes, after a warm-up of a fifth of it")
 	flag.StringVar(&only, "only", "", "measure only the rows whose name contains one of these, with commas between; names as -list prints them, without their commas")
 	flag.BoolVar(&o.list, "list", false, "print the rows and what they aim at, and measure nothing")
+	flag.BoolVar(&o.nodes, "nodes", false, "compare deployments instead: one node and three, the embedded store, PostgreSQL, and one with a synchronous standby")
 	flag.StringVar(&o.binary, "binary", "", "measure this strongroom executable instead of building one")
 	flag.StringVar(&o.against, "against", "", "compare with this strongroom executable; without -only, by Encrypt at 64 connections")
 	flag.StringVar(&o.data, "data", "", "folder for the data folder; if empty, the system's for temporary files")
@@ -71,7 +79,7 @@ func main() {
 	if serve != "" {
 		fail(serveEmpty(serve, reply, cert, key))
 	}
-	if only == "" && o.against != "" {
+	if only == "" && o.against != "" && !o.nodes {
 		only = "Encrypt 32 B 64 connections"
 	}
 	for name := range strings.SplitSeq(only, ",") {

@@ -147,10 +147,40 @@ func (r *report) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if err := r.printDatabase(out); err != nil {
+		return err
+	}
 	if len(r.Rows) > 0 {
 		return r.printRows(out)
 	}
 	return r.printDifferences(out)
+}
+
+// printDatabase writes what requests cost the database, if there is one.
+func (r *report) printDatabase(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	any := false
+	for _, p := range r.Points {
+		m := p.Median
+		if m.Database == 0 {
+			continue
+		}
+		if !any {
+			fmt.Fprintln(out, "\nof a request: the database's processor time, its commits, and the bytes of its log without and of images of pages")
+			fmt.Fprintln(w, "\tCPU µs\tcommits\tcommits/s\tlog B\tpages B\t")
+		}
+		any = true
+		fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.0f\t%.0f\t%.0f\t\n", p.Name, m.Database, m.Commits, m.Commits*m.Throughput, m.Log, m.Pages)
+	}
+	return w.Flush()
+}
+
+// database is what is said of a database while it goes on.
+func (s *sample) database() string {
+	if s.Database == 0 {
+		return ""
+	}
+	return fmt.Sprintf("database %.0f µs, %.2f commits, %.0f + %.0f B", s.Database, s.Commits, s.Log, s.Pages)
 }
 
 func (r *report) printRows(out io.Writer) error {

@@ -27,9 +27,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer f.stop()
+	defer func() { err = errors.Join(err, f.stop()) }()
 	if o.list {
-		return list(out, rows(newStrongroom(f, "", "")))
+		return list(out, o.table(newStrongroom(f, "", "")))
 	}
 	if o.binary == "" {
 		fmt.Fprintln(out, "building strongroom")
@@ -44,9 +44,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	var tables [][]row
 	if o.against == "" {
-		tables = [][]row{rows(newStrongroom(f, "", o.binary))}
+		tables = [][]row{o.table(newStrongroom(f, "", o.binary))}
 	} else {
-		tables = [][]row{rows(newStrongroom(f, "A", o.binary)), rows(newStrongroom(f, "B", o.against))}
+		tables = [][]row{o.table(newStrongroom(f, "A", o.binary)), o.table(newStrongroom(f, "B", o.against))}
 		fmt.Fprintf(out, "A is %s, B is %s\n", o.binary, o.against)
 	}
 	for i := range tables {
@@ -65,6 +65,22 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return r.write(o.json)
 	}
 	return nil
+}
+
+// table returns the rows of an executable.
+func (o options) table(s *strongroom) []row {
+	if o.nodes {
+		return nodeRows(s)
+	}
+	return rows(s)
+}
+
+// width is what the longest name needs.
+func (o options) width() int {
+	if o.nodes {
+		return 60
+	}
+	return 42
 }
 
 // chosen returns the rows whose name contains one of only.
@@ -114,8 +130,8 @@ func (r *report) measure(ctx context.Context, o options, order func(round int) [
 			if p.empty != nil {
 				s.compare(p.empty.last())
 			}
-			fmt.Fprintf(out, "%42s  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  CPU %5.1f + %4.1f µs  others %.2f  %s\n",
-				p.name, s.Throughput, s.P50, s.P99, s.CPU, s.Client, s.Others, orNothing("%.2f", s.Ratio))
+			fmt.Fprintf(out, "%*s  %7.0f/s  p50 %6.0f µs  p99 %6.0f µs  CPU %5.1f + %4.1f µs  others %.2f  %s%s\n", o.width(),
+				p.name, s.Throughput, s.P50, s.P99, s.CPU, s.Client, s.Others, orNothing("%.2f", s.Ratio), s.database())
 		}
 	}
 	return nil

@@ -20,6 +20,14 @@ type sample struct {
 	Others float64 `json:"otherProcessors"`
 	// Memory is the server's, resident, in MB of 10^6 bytes.
 	Memory float64 `json:"memoryMB"`
+	// Database is what a request costs the database's processes, in microseconds of
+	// processor time; Commits how many transactions it commits there, Log how many bytes
+	// it writes to the database's log, and Pages how many more there are images of pages
+	// that were touched for the first time since a checkpoint. 0 without a database.
+	Database float64 `json:"databaseCPUMicros,omitempty"`
+	Commits  float64 `json:"commitsPerRequest,omitempty"`
+	Log      float64 `json:"logBytesPerRequest,omitempty"`
+	Pages    float64 `json:"pageImageBytesPerRequest,omitempty"`
 	// Ratio is the throughput to that of an empty server in the same round, and
 	// CPURatio what a request to that costs, server and client together, to what one of
 	// these costs; 0 where there is none to compare with. Where both keep all
@@ -41,7 +49,7 @@ func (s *sample) compare(empty *sample) {
 
 // each calls fn for every figure of a sample.
 func (s *sample) each(fn func(i int, figure *float64)) {
-	for i, f := range []*float64{&s.Throughput, &s.P50, &s.P99, &s.CPU, &s.Client, &s.Others, &s.Memory, &s.Ratio, &s.CPURatio} {
+	for i, f := range []*float64{&s.Throughput, &s.P50, &s.P99, &s.CPU, &s.Client, &s.Others, &s.Memory, &s.Database, &s.Commits, &s.Log, &s.Pages, &s.Ratio, &s.CPURatio} {
 		fn(i, f)
 	}
 }

@@ -6,3 +6,6 @@ import "time"
 
 // CPU returns 0: the processor time of another process is not known here.
 func (s *Server) CPU() (time.Duration, error) { return 0, nil }
+
+// ProcessorTime is CPU of any process.
+func ProcessorTime(int) (time.Duration, error) { return 0, nil }
