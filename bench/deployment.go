@@ -194,14 +194,18 @@ func (d *deployment) put(ctx context.Context, op operation, l shape, duration ti
 			result, err := load.Run(ctx, cfg)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			switch {
+			case err == nil:
+				latency.Add(result.Latency)
+			case !errors.Is(err, load.ErrNothing): // others may have been answered
 				failed = errors.Join(failed, err)
-				return
 			}
-			latency.Add(result.Latency)
 		})
 	}
 	all.Wait()
+	if failed == nil && latency.Count() == 0 {
+		failed = load.ErrNothing
+	}
 	if failed != nil {
 		for _, server := range d.servers {
 			failed = fmt.Errorf("%w\nthe server at %s said:\n%s", failed, server.Addr(), server.Output())

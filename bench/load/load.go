@@ -58,7 +58,8 @@ const forEver = 1000 * time.Hour
 // silence is how long a server may leave all requests without an answer.
 const silence = 30 * time.Second
 
-var errNothing = errors.New("nothing was answered in time")
+// ErrNothing is returned when no answer falls into the measured part.
+var ErrNothing = errors.New("nothing was answered in time")
 
 var errSilent = fmt.Errorf("no answer for %v", silence)
 
@@ -79,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	if r.result.Latency.Count() == 0 {
-		return nil, errNothing
+		return nil, ErrNothing
 	}
 	return r.result, nil
 }

@@ -117,7 +117,7 @@ func TestClosedLoop(t *testing.T) {
 		marks := 0
 		cfg.Requests, cfg.Mark = [][]byte{post("a"), post("b"), post("c"), post(strings.Repeat("d", 40_000))}, func() error { marks++; return nil }
 		result, err := Run(t.Context(), cfg)
-		for errors.Is(err, errNothing) { // a busy machine
+		for errors.Is(err, ErrNothing) { // a busy machine
 			marks, cfg.Duration = 0, 2*cfg.Duration
 			result, err = Run(t.Context(), cfg)
 		}

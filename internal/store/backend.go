@@ -83,6 +83,12 @@ type Snapshot interface {
 	Close() error
 }
 
+// SeveralReader is a [Snapshot] that reads several records for less than one at a time.
+type SeveralReader interface {
+	// GetSeveral returns copies of the values under those keys that there are.
+	GetSeveral(keys [][]byte) (map[string][]byte, error)
+}
+
 // Batch is what one commit writes.
 type Batch struct {
 	// Epoch is the epoch after this batch; it is not less than before.

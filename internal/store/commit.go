@@ -108,12 +108,16 @@ func (s *Store) commit(group []*request) bool {
 	}
 	if len(batch.Writes) > 0 || frame {
 		ended := s.observed(group, len(records))
-		if err := s.prepare(ctx, base, group[0].urgent); err != nil {
+		before, err := s.replaced(batch.Writes) // so that others need not wait for that
+		if err == nil {
+			err = s.prepare(ctx, base, group[0].urgent)
+		}
+		if err != nil {
 			ended(err)
 			return s.refuse(ctx, group, err)
 		}
 		live := s.live
-		err := s.write(ctx, &batch, frame, records)
+		err = s.write(ctx, &batch, before, frame, records)
 		ended(err)
 		if s.shared != nil && isNothing(err) {
 			s.live = live
@@ -167,8 +171,8 @@ func (s *Store) observed(group []*request, records int) (ended func(error)) {
 	}
 }
 
-func (s *Store) write(ctx context.Context, batch *Batch, frame bool, records [][]byte) error {
-	if err := s.writeLive(batch); err != nil {
+func (s *Store) write(ctx context.Context, batch *Batch, before map[string][]byte, frame bool, records [][]byte) error {
+	if err := s.writeLive(batch, before); err != nil {
 		return err
 	}
 	if frame {

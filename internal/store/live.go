@@ -251,8 +251,9 @@ func (s *Store) sealLive(l *liveSet) (Write, error) {
 	return Write{Key: liveKey, Value: value}, err
 }
 
-// liveAfter returns the set after a batch on top of state, which l describes.
-func (l *liveSet) liveAfter(m liveMAC, state Snapshot, batch Batch) (*liveSet, error) {
+// liveAfter returns the set after a batch on top of a state, which l describes and get
+// reads: nil, or ErrNotFound, for what is not there.
+func (l *liveSet) liveAfter(m liveMAC, get func(key []byte) ([]byte, error), batch Batch) (*liveSet, error) {
 	next := *l
 	next.epoch = batch.Epoch
 	last := make(map[string][]byte, len(batch.Writes)) // of two to one key the later one holds
@@ -264,7 +265,7 @@ func (l *liveSet) liveAfter(m liveMAC, state Snapshot, batch Batch) (*liveSet, e
 			before = w.before
 		default:
 			var err error
-			if before, err = state.Get(w.Key); err != nil && !errors.Is(err, ErrNotFound) {
+			if before, err = get(w.Key); err != nil && !errors.Is(err, ErrNotFound) {
 				return nil, err
 			}
 		}

@@ -127,12 +127,31 @@ func (s *Store) reloadLive(state Snapshot) error {
 	return nil
 }
 
-// writeLive adds the live set after a batch to the batch.
-func (s *Store) writeLive(batch *Batch) error {
+// replaced returns what writes take the place of, if the state that they are built upon
+// reads several records at once.
+func (s *Store) replaced(writes []Write) (map[string][]byte, error) {
+	state, ok := s.durable.state.(SeveralReader)
+	if !ok || s.live == nil || len(writes) == 0 {
+		return nil, nil
+	}
+	keys := make([][]byte, len(writes))
+	for i, w := range writes {
+		keys[i] = w.Key
+	}
+	return state.GetSeveral(keys)
+}
+
+// writeLive adds the live set after a batch to the batch. before is what replaced
+// returned.
+func (s *Store) writeLive(batch *Batch, before map[string][]byte) error {
 	if s.live == nil || len(batch.Writes) == 0 {
 		return nil
 	}
-	next, err := s.live.liveAfter(s.liveMAC, s.durable.state, *batch)
+	get := s.durable.state.Get
+	if before != nil {
+		get = func(key []byte) ([]byte, error) { return before[string(key)], nil }
+	}
+	next, err := s.live.liveAfter(s.liveMAC, get, *batch)
 	if err != nil {
 		return fmt.Errorf("keeping the live set: %w", err)
 	}

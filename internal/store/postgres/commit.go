@@ -67,7 +67,7 @@ func (b *Backend) Prepare(ctx context.Context, base uint64) error {
 		}
 		return fmt.Errorf("%w: the database is at epoch %d, the commit builds upon %d", store.ErrConflict, epoch, base)
 	}
-	b.tip = tip{uint64(frame), head}
+	b.tip = tip{uint64(frame), head, base}
 	return nil
 }
 
@@ -88,7 +88,8 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 		b.rollBack(ctx)
 		return b.failure.set(fmt.Errorf("postgres: no randomness for a commit's id: %w", err))
 	}
-	known, err := b.write(ctx, batch, id)
+	keys, values := lastWrites(batch.Writes)
+	known, err := b.write(ctx, batch, keys, values, id)
 	if known && err != nil {
 		b.hangUp(ctx)
 		return refusal("committing", err)
@@ -99,6 +100,7 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 			return err
 		}
 	}
+	b.recent.wrote(b.tip.epoch, batch.Epoch, keys, values)
 	b.known.advance(batch.Epoch)
 	if len(batch.Writes) > 0 {
 		b.tell(epochChannel)
@@ -108,10 +110,9 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 
 // write sends the batch and its COMMIT in one go: after a statement that fails the
 // database skips the rest. known tells whether it is certain what became of it.
-func (b *Backend) write(ctx context.Context, batch store.Batch, id []byte) (known bool, err error) {
+func (b *Backend) write(ctx context.Context, batch store.Batch, keys, values [][]byte, id []byte) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
 	defer cancel()
-	keys, values := lastWrites(batch.Writes)
 	var send pgx.Batch
 	if len(keys) > 0 {
 		send.Queue(`INSERT INTO strongroom_records (key, epoch, value)

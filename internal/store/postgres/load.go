@@ -91,6 +91,7 @@ func (b *Backend) Vacate(_ context.Context, name string, note []byte) error {
 				return err
 			}
 		}
+		b.recent.begin(0)
 		_, err = tx.Exec(ctx, `INSERT INTO strongroom_meta (name, value) VALUES ($1, $2)`, []byte(name), note)
 		return err
 	})
@@ -136,6 +137,7 @@ func (b *Backend) Load(_ context.Context, epoch uint64, records []store.Write, f
 		batch.Queue(`UPDATE strongroom_state SET epoch = $1, pruned = $1 WHERE id = 1`, int64(epoch))
 		return tx.SendBatch(ctx, &batch).Close()
 	})
+	b.recent.begin(epoch)
 	if err == nil {
 		b.known.advance(epoch)
 	}

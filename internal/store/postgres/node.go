@@ -79,6 +79,7 @@ func (b *Backend) register(ctx context.Context) error {
 	b.node.mu.Unlock()
 	if !again { // there is nothing in memory that could be old
 		b.known.advance(uint64(epoch))
+		b.recent.begin(uint64(epoch))
 		b.extend(began)
 	}
 	return nil

@@ -105,6 +105,7 @@ type Backend struct {
 
 	failure failure
 	known   epochs
+	recent  recent
 	node    node
 	heard   heard
 
@@ -122,10 +123,11 @@ type Backend struct {
 
 var _ store.Shared = (*Backend)(nil)
 
-// tip is the newest frame, as Prepare found it.
+// tip is the newest frame, as Prepare found it, and the epoch that it did.
 type tip struct {
-	seq  uint64
-	head []byte
+	seq   uint64
+	head  []byte
+	epoch uint64
 }
 
 // Open connects, makes the tables or checks them, and registers the node. Errors:

@@ -48,6 +48,9 @@ func (e *epochs) floor() uint64 {
 type snapshot struct {
 	b     *Backend
 	epoch uint64
+	// checks is whether it is for comparing with what this node knows: then what this
+	// node has in memory is not asked.
+	checks bool
 }
 
 // Snapshot implements store.Backend. It asks nobody: the records of an epoch stay as
@@ -76,23 +79,81 @@ func (s *snapshot) Close() error {
 
 // Get implements store.Snapshot.
 func (s *snapshot) Get(key []byte) (value []byte, err error) {
+	if !s.checks {
+		if value, ok := s.b.recent.get(key, s.epoch); ok {
+			if value == nil {
+				return nil, store.ErrNotFound
+			}
+			return value, nil
+		}
+	}
 	var has span
-	var epoch *int64
 	err = s.b.ask("reading a record", func(ctx context.Context) error {
-		return s.b.pool.QueryRow(ctx, `SELECT s.pruned, s.epoch, r.epoch, r.value FROM strongroom_state s
-			LEFT JOIN (SELECT epoch, value FROM strongroom_records WHERE key = $1 AND epoch <= $2 ORDER BY epoch DESC LIMIT 1) r ON true
-			WHERE s.id = 1`, present(key), int64(s.epoch)).Scan(&has.pruned, &has.epoch, &epoch, &value)
+		return s.b.pool.QueryRow(ctx, `SELECT s.pruned, s.epoch, r.value FROM strongroom_state s
+			LEFT JOIN (SELECT value FROM strongroom_records WHERE key = $1 AND epoch <= $2 ORDER BY epoch DESC LIMIT 1) r ON true
+			WHERE s.id = 1`, present(key), int64(s.epoch)).Scan(&has.pruned, &has.epoch, &value)
 	})
 	if err == nil {
 		err = has.check(s.epoch)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case epoch == nil || value == nil:
+	}
+	if !s.checks {
+		s.b.recent.read(key, value, s.epoch)
+	}
+	if value == nil {
 		return nil, store.ErrNotFound
 	}
 	return value, nil
+}
+
+// GetSeveral implements store.SeveralReader.
+func (s *snapshot) GetSeveral(keys [][]byte) (map[string][]byte, error) {
+	found := make(map[string][]byte, len(keys))
+	var asked [][]byte
+	for _, key := range keys {
+		value, ok := s.b.recent.get(key, s.epoch)
+		switch {
+		case !ok || s.checks:
+			asked = append(asked, present(key))
+		case value != nil:
+			found[string(key)] = value
+		}
+	}
+	if len(asked) == 0 {
+		return found, nil
+	}
+	var has span
+	err := s.b.ask("reading records", func(ctx context.Context) error {
+		var batch pgx.Batch
+		batch.Queue(`SELECT k.key, r.value FROM unnest($1::bytea[]) AS k (key), LATERAL
+			(SELECT value FROM strongroom_records WHERE key = k.key AND epoch <= $2 ORDER BY epoch DESC LIMIT 1) r`,
+			asked, int64(s.epoch)).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var key, value []byte
+				if err := rows.Scan(&key, &value); err != nil {
+					return err
+				}
+				if value != nil {
+					found[string(key)] = value
+				}
+			}
+			return rows.Err()
+		})
+		batch.Queue(spanOf).QueryRow(has.scan)
+		return s.b.pool.SendBatch(ctx, &batch).Close()
+	})
+	if err == nil {
+		err = has.check(s.epoch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range asked {
+		s.b.recent.read(key, found[string(key)], s.epoch)
+	}
+	return found, nil
 }
 
 // span is which epochs a database has.
@@ -279,25 +340,36 @@ func (b *Backend) Newest(context.Context) (store.Snapshot, error) {
 	b.known.mu.Lock()
 	defer b.known.mu.Unlock()
 	b.known.open[uint64(epoch)]++
-	return &snapshot{b: b, epoch: uint64(epoch)}, nil
+	return &snapshot{b: b, epoch: uint64(epoch), checks: true}, nil
 }
+
+// takeMost is for how many epochs a node takes in with the names of what was changed
+// also what it is now: it goes on from there, and asks for much of it at once.
+const takeMost = 64
 
 // Changed implements store.Shared.
 func (b *Backend) Changed(_ context.Context, after, upTo uint64) (changed []store.Changed, err error) {
 	var has span
+	var keys [][]byte
+	var now map[string]held
+	take := upTo-after <= takeMost
 	err = b.ask("asking what changed", func(ctx context.Context) error {
-		changed = changed[:0]
+		changed, keys, now = changed[:0], keys[:0], map[string]held{}
 		var batch pgx.Batch
-		batch.Queue(`SELECT key, epoch, value IS NULL FROM strongroom_records WHERE epoch > $1 AND epoch <= $2 ORDER BY epoch, key`,
-			int64(after), int64(upTo)).Query(func(rows pgx.Rows) error {
+		batch.Queue(`SELECT key, epoch, value IS NULL, CASE WHEN $3 THEN value END FROM strongroom_records WHERE epoch > $1 AND epoch <= $2 ORDER BY epoch, key`,
+			int64(after), int64(upTo), take).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var c store.Changed
 				var epoch int64
-				if err := rows.Scan(&c.Key, &epoch, &c.Deleted); err != nil {
+				var value []byte
+				if err := rows.Scan(&c.Key, &epoch, &c.Deleted, &value); err != nil {
 					return err
 				}
 				c.Epoch = uint64(epoch)
-				changed = append(changed, c)
+				changed, keys = append(changed, c), append(keys, c.Key)
+				if take {
+					now[string(c.Key)] = held{value, c.Epoch}
+				}
 			}
 			return rows.Err()
 		})
@@ -310,7 +382,11 @@ func (b *Backend) Changed(_ context.Context, after, upTo uint64) (changed []stor
 	case uint64(has.pruned) > after:
 		return nil, fmt.Errorf("%w: it was at change %d, and the database remembers those after %d", store.ErrOutrun, after, has.pruned)
 	}
-	return changed, has.check(upTo)
+	if err := has.check(upTo); err != nil {
+		return nil, err
+	}
+	b.recent.changed(after, upTo, keys, now)
+	return changed, nil
 }
 
 // pruneMost is how many epochs one round forgets.
