@@ -127,16 +127,21 @@ func (s *Store) reloadLive(state Snapshot) error {
 	return nil
 }
 
-// replaced returns what writes take the place of, if the state that they are built upon
-// reads several records at once.
+// replaced returns what writes take the place of, where their Updates have not read it
+// and the state that they are built upon reads several records at once.
 func (s *Store) replaced(writes []Write) (map[string][]byte, error) {
 	state, ok := s.durable.state.(SeveralReader)
 	if !ok || s.live == nil || len(writes) == 0 {
 		return nil, nil
 	}
-	keys := make([][]byte, len(writes))
-	for i, w := range writes {
-		keys[i] = w.Key
+	var keys [][]byte
+	for _, w := range writes {
+		if !w.read {
+			keys = append(keys, w.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
 	}
 	return state.GetSeveral(keys)
 }
