@@ -38,8 +38,11 @@ var (
 
 // frameKeys are what one frame's body and commitments are made with.
 type frameKeys struct {
-	body  cipher.AEAD
-	salts hash.Hash // HMAC-SHA-256 under the seed
+	body cipher.AEAD
+	seed Hash
+	// HMAC-SHA-256 under the seed; nil until a salt is asked for, which who only
+	// reads records does not.
+	salts hash.Hash
 
 	// Room for salt, which would otherwise be allocated for each record.
 	index [4]byte
@@ -54,28 +57,31 @@ func deriveFrameKeys(journalKey secret.Bytes, salt *Hash) (*frameKeys, error) {
 	defer clear(prk)
 	// Both keys are one block of HKDF-Expand long, T(1) = HMAC(PRK, info ‖ 0x01)
 	// (RFC 5869 §2.3); hkdf.Expand would set up an HMAC for each.
-	var room [2 * sha256.Size]byte
+	keys := &frameKeys{}
+	var room [sha256.Size]byte
 	defer clear(room[:])
 	h := hmac.New(sha256.New, prk)
 	h.Write(infoBody)
 	bodyKey := h.Sum(room[:0])
 	h.Reset()
 	h.Write(infoSalts)
-	seed := h.Sum(room[sha256.Size:sha256.Size])
+	h.Sum(keys.seed[:0])
 	block, err := aes.NewCipher(bodyKey)
 	if err != nil {
 		return nil, fmt.Errorf("journal: a frame's cipher: %w", err)
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
+	if keys.body, err = cipher.NewGCMWithRandomNonce(block); err != nil {
 		return nil, fmt.Errorf("journal: a frame's cipher: %w", err)
 	}
-	return &frameKeys{body: aead, salts: hmac.New(sha256.New, seed)}, nil
+	return keys, nil
 }
 
 // salt returns the salt of the commitment to record index.
 func (k *frameKeys) salt(index int) Hash {
 	binary.BigEndian.PutUint32(k.index[:], uint32(index))
+	if k.salts == nil {
+		k.salts = hmac.New(sha256.New, k.seed[:])
+	}
 	k.salts.Reset()
 	k.salts.Write(k.index[:])
 	k.salts.Sum(k.sum[:0])
