@@ -22,6 +22,7 @@ type draft struct {
 	record     journal.Record
 	line       []byte
 	parameters []byte
+	response   []byte
 	resources  []journal.Resource
 }
 
@@ -33,7 +34,7 @@ var drafts = sync.Pool{New: func() any {
 func (d *draft) release() {
 	clear(d.resources)
 	d.record = journal.Record{}
-	if cap(d.line) <= 4*usualRecord && cap(d.parameters) <= 4*usualRecord {
+	if cap(d.line) <= 4*usualRecord && cap(d.parameters) <= 4*usualRecord && cap(d.response) <= 4*usualRecord {
 		drafts.Put(d)
 	}
 }
@@ -120,7 +121,8 @@ func (g *Gateway) describe(d *draft, p *pipe, call *authz.Call, out any, refusal
 	if refusal != nil {
 		r.ErrorCode, r.ErrorMessage = wire.ErrorCode(p.service.Protocol, refusal), refusal.Message
 	} else {
-		r.ResponseElements = withFields(p.row.AuditResponse(nil, out), call.Audit.Response)
+		d.response = withFields(p.row.AuditResponse(d.response[:0], out), call.Audit.Response)
+		r.ResponseElements = d.response
 		r.AdditionalEventData = withFields(nil, call.Audit.Additional)
 	}
 	d.resources = d.resources[:0]
