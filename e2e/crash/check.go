@@ -69,6 +69,12 @@ func (f *folder) checkLists(ctx context.Context, c *client, aliases map[string]s
 			}
 			delete(listed, k.id)
 		}
+		if id := w.multi.id; id != "" {
+			if listed[id] == "" {
+				return fmt.Errorf("key %s is not listed", id)
+			}
+			delete(listed, id)
+		}
 	}
 	for name, id := range aliases {
 		if !asked[name] && !strings.HasPrefix(name, "alias/aws/") {
@@ -85,6 +91,11 @@ func (f *folder) checkLists(ctx context.Context, c *client, aliases map[string]s
 		for _, w := range f.workers {
 			if k := w.creating; k != nil && k.description.acknowledged == description {
 				w.adopt(k, id, arn)
+				w.adopted++
+				adopted = true
+			}
+			if m := &w.multi; m.id == "" && m.description != "" && m.description == description {
+				m.id = id
 				w.adopted++
 				adopted = true
 			}
@@ -155,6 +166,9 @@ func (w *worker) check(ctx context.Context, c, asking *client, aliases map[strin
 		if err := w.person.check(ctx, c.identities, asking.identities); err != nil {
 			wrong = append(wrong, err)
 		}
+	}
+	if err := w.multi.check(ctx, asking, everything); err != nil {
+		wrong = append(wrong, err)
 	}
 	for i, b := range w.blobs {
 		if everything || i >= w.checked || w.choices.IntN(len(w.blobs)) < sample {

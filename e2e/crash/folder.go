@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,7 @@ func (f *folder) killAll(ctx context.Context) error {
 // has answered. Now and then it is killed while it is starting, so that recovery
 // is interrupted as well.
 func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
-	cfg := binary.Config{Path: f.run.cfg.Path, Data: f.data}
+	cfg := binary.Config{Path: f.run.cfg.Path, Data: f.data, Args: []string{"--regions", strings.Join(regions[:], ",")}}
 	for f.choices.IntN(4) == 0 {
 		s, err := binary.Launch(cfg)
 		if err != nil {
@@ -142,8 +143,12 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 }
 
 // calls chooses how many calls are to be acknowledged before the next kill: most
-// often few, as kills soon after a start find most under way.
+// often few, as kills soon after a start find most under way, and now and then so
+// many that the server goes on to further logs.
 func (f *folder) calls() int {
+	if f.choices.IntN(100) == 0 {
+		return 1 + f.choices.IntN(10*f.run.cfg.MostCalls)
+	}
 	return 1 + f.choices.IntN(1+f.choices.IntN(1+f.choices.IntN(f.run.cfg.MostCalls)))
 }
 

@@ -85,7 +85,7 @@ func (c *identities) call(ctx context.Context, service, operation string, form u
 		}
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 		digest := sha256.Sum256(body)
-		if err := v4.NewSigner().SignHTTP(ctx, c.credentials, request, hex.EncodeToString(digest[:]), service, "us-east-1", time.Now()); err != nil {
+		if err := v4.NewSigner().SignHTTP(ctx, c.credentials, request, hex.EncodeToString(digest[:]), service, regions[0], time.Now()); err != nil {
 			return nil, err
 		}
 		response, err := http.DefaultClient.Do(request)

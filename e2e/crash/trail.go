@@ -62,6 +62,9 @@ func (f *folder) verify() error {
 func (f *folder) compareMade(recorded *recorded) error {
 	keys, grants := map[string]bool{}, map[string]bool{}
 	for _, w := range f.workers {
+		if w.multi.id != "" {
+			keys[w.multi.id] = true
+		}
 		for _, k := range w.keys {
 			keys[k.id] = true
 			for _, g := range k.grants {
@@ -104,15 +107,18 @@ type recorded struct {
 	keys, grants map[string]bool
 }
 
-// readExport reads an export. A request id that is there twice is an error.
+// readExport reads an export. A request id that is there twice in one Region is an
+// error. What changes keys in two has a record in each, its own the last.
 func readExport(export []byte) (*recorded, error) {
 	r := &recorded{calls: map[string]string{}, keys: map[string]bool{}, grants: map[string]bool{}}
+	inRegion := map[[2]string]string{} // request id and Region → event name
 	for line := range strings.Lines(string(export)) {
 		var record struct {
 			RequestID  string `json:"requestID"`
 			EventName  string `json:"eventName"`
 			EventType  string `json:"eventType"`
 			ErrorCode  string `json:"errorCode"`
+			Region     string `json:"awsRegion"`
 			Parameters struct {
 				GrantID string `json:"grantId"`
 			} `json:"requestParameters"`
@@ -130,9 +136,11 @@ func readExport(export []byte) (*recorded, error) {
 		if record.RequestID == "" || record.EventType != "AwsApiCall" {
 			continue
 		}
-		if before, ok := r.calls[record.RequestID]; ok {
+		in := [2]string{record.RequestID, record.Region}
+		if before, ok := inRegion[in]; ok {
 			return nil, fmt.Errorf("request %s is recorded twice, as %s and as %s", record.RequestID, before, record.EventName)
 		}
+		inRegion[in] = record.EventName
 		r.calls[record.RequestID] = record.EventName
 		switch {
 		case record.ErrorCode != "":

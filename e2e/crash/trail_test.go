@@ -12,12 +12,14 @@ const export = `{"requestID":"1","eventName":"Encrypt","eventType":"AwsApiCall"}
 {"requestID":"4","eventName":"CreateGrant","eventType":"AwsApiCall","responseElements":{"grantId":"g"}}
 {"requestID":"5","eventName":"CreateGrant","eventType":"AwsApiCall","responseElements":{"grantId":"h"}}
 {"requestID":"6","eventName":"RevokeGrant","eventType":"AwsApiCall","requestParameters":{"grantId":"g"}}
+{"requestID":"7","eventName":"CreateKey","eventType":"AwsApiCall","responseElements":{"keyMetadata":{"keyId":"k"}}}
+{"requestID":"7","eventName":"ReplicateKey","awsRegion":"eu-west-1","eventType":"AwsApiCall"}
 {"eventName":"DeleteKey","eventType":"AwsServiceEvent"}
 `
 
 func TestReadExport(t *testing.T) {
 	r, err := readExport([]byte(export))
-	if err != nil || r.records != 7 || len(r.calls) != 6 || r.calls["1"] != "Encrypt" || r.calls["2"] != "CreateKey" {
+	if err != nil || r.records != 9 || len(r.calls) != 7 || r.calls["7"] != "ReplicateKey" || r.calls["1"] != "Encrypt" || r.calls["2"] != "CreateKey" {
 		t.Errorf("%+v %v", r, err)
 	}
 	if !maps.Equal(r.keys, map[string]bool{"k": true}) || !maps.Equal(r.grants, map[string]bool{"h": true}) {
@@ -25,8 +27,8 @@ func TestReadExport(t *testing.T) {
 	}
 	for name, more := range map[string]string{
 		"twice":     `{"requestID":"1","eventName":"Encrypt","eventType":"AwsApiCall"}` + "\n",
-		"broken":    `{"requestID":"7",`,
-		"not alone": `{"requestID":"7"}{"requestID":"8"}` + "\n",
+		"broken":    `{"requestID":"8",`,
+		"not alone": `{"requestID":"8"}{"requestID":"9"}` + "\n",
 	} {
 		if _, err := readExport([]byte(export + more)); err == nil {
 			t.Errorf("%s: no error", name)

@@ -32,8 +32,9 @@ var errUnavailable = errors.New("503")
 
 // client is a client of the server's services.
 type client struct {
-	*kms.Client
-	identities *identities
+	*kms.Client                        // in the first of regions
+	in          map[string]*kms.Client // by Region
+	identities  *identities
 }
 
 // newClient returns a client of the server that tells count about each
@@ -60,16 +61,26 @@ func newClient(s *binary.Server, count counter) (*client, error) {
 		}
 		return out, metadata, err
 	})
-	calls := kms.New(kms.Options{
-		Region:       "us-east-1",
+	options := kms.Options{
 		BaseEndpoint: aws.String(s.URL),
 		Retryer:      aws.NopRetryer{},
 		Credentials:  credentials.NewStaticCredentialsProvider(id, secret, ""),
 		APIOptions: []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(watch, middleware.After)
 		}},
-	})
-	return &client{calls, &identities{url: s.URL, credentials: aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, count: count}}, nil
+	}
+	return inRegions(options, &identities{url: s.URL, credentials: aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, count: count}), nil
+}
+
+// inRegions makes a client of its parts.
+func inRegions(options kms.Options, i *identities) *client {
+	c := &client{in: map[string]*kms.Client{}, identities: i}
+	for _, region := range regions {
+		options.Region = region
+		c.in[region] = kms.New(options)
+	}
+	c.Client = c.in[regions[0]]
+	return c
 }
 
 // patient returns a client that makes calls again that were answered with 503.
@@ -82,7 +93,7 @@ func patient(c *client) *client {
 	})
 	asking := *c.identities
 	asking.patient = true
-	return &client{kms.New(options), &asking}
+	return inRegions(options, &asking)
 }
 
 // unavailable reports whether err is the answer that says so.
@@ -102,6 +113,7 @@ type worker struct {
 	creating *key              // a key whose creation was not answered, until a check has looked for it
 	aliases  map[string]*value // name → bare key id, "" for none
 	blobs    []*blob
+	multi    multiKey
 	person   person
 	checked  int // blobs before this one were decrypted after a restart
 
@@ -117,7 +129,7 @@ type blob struct {
 }
 
 func newWorker(id int, choices *rand.Rand) *worker {
-	return &worker{id: id, choices: choices, aliases: map[string]*value{}, person: person{name: fmt.Sprintf("worker-%d", id)}}
+	return &worker{id: id, choices: choices, aliases: map[string]*value{}, multi: multiKey{primary: value{acknowledged: regions[0]}}, person: person{name: fmt.Sprintf("worker-%d", id)}}
 }
 
 // work calls the server until a call is not answered, which is errGone, or is
@@ -144,6 +156,9 @@ func (w *worker) step(ctx context.Context, c *client) error {
 	}
 	if w.choices.IntN(10) == 0 {
 		return w.person.step(ctx, c.identities, w.choices.IntN(6), fmt.Sprintf("S%d", w.choices.Uint32()))
+	}
+	if w.id < mostMultiRegion && w.choices.IntN(8) == 0 {
+		return w.stepMulti(ctx, c)
 	}
 	if k.is(types.KeyStatePendingDeletion) {
 		return k.keep(ctx, c)
