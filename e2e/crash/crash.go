@@ -30,6 +30,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Config says what to run.
@@ -77,6 +79,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	cfg.Progress("crash: seed %d, %d kills, %d workers", cfg.Seed, cfg.Kills, cfg.Workers)
 	run := &run{cfg: cfg, folders: make(chan *folder)}
+	run.starting.Store(int64(usualStart))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var working sync.WaitGroup
@@ -95,10 +98,15 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return &run.report, context.Cause(ctx)
 }
 
+// usualStart is how long a server takes to be ready, as long as the run has not
+// seen one.
+const usualStart = 80 * time.Millisecond
+
 // run is one run through its folders.
 type run struct {
-	cfg     Config
-	folders chan *folder
+	cfg      Config
+	folders  chan *folder
+	starting atomic.Int64 // nanoseconds that a server took last to be ready
 
 	mu     sync.Mutex
 	report Report

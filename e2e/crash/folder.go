@@ -94,8 +94,8 @@ func (f *folder) killAll(ctx context.Context) error {
 }
 
 // startAgain starts the server on what the last kill left, and returns it when it
-// has answered. Now and then it is killed while it is starting, so that recovery
-// is interrupted as well.
+// has answered. Now and then it is killed while it is starting, at any moment of
+// the time that this took last, so that recovery is interrupted as well.
 func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 	cfg := binary.Config{Path: f.run.cfg.Path, Data: f.data, Args: []string{"--regions", strings.Join(regions[:], ",")}}
 	for f.choices.IntN(4) == 0 {
@@ -104,7 +104,7 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 			return nil, err
 		}
 		select {
-		case <-time.After(time.Duration(f.choices.IntN(80)) * time.Millisecond):
+		case <-time.After(time.Duration(f.choices.Int64N(f.run.starting.Load() * 5 / 4))):
 			s.Kill()
 			f.started = true
 			f.report.KilledStarting++
@@ -123,6 +123,7 @@ func (f *folder) startAgain(ctx context.Context) (*binary.Server, error) {
 		return nil, err
 	}
 	restart := Restart{Ready: time.Since(began)}
+	f.run.starting.Store(int64(restart.Ready))
 	client, err := newClient(s, f.note)
 	if err == nil {
 		_, err = listAliases(ctx, patient(client))
