@@ -91,7 +91,7 @@ func runCrash(t *testing.T, path string, kills int) *crash.Report {
 		Parallel: number(t, "STRONGROOM_PARALLEL", 1), MostCalls: number(t, "STRONGROOM_CALLS", 300),
 	})
 	if err != nil {
-		t.Fatalf("after %d kills, in %s: %v", report.Kills, dir, err)
+		t.Fatalf("after %d kills, in %s: %v\n%s", report.Kills, dir, err, first(report.Violations))
 	}
 	t.Log(report)
 	return report

@@ -28,10 +28,10 @@ func (f *folder) check(ctx context.Context, s *binary.Server, everything bool) e
 	asking := patient(client)
 	aliases, err := listAliases(ctx, asking)
 	if err != nil {
-		return f.violate("ListAliases after a restart: %v", err)
+		return f.wrong(ctx, fmt.Errorf("ListAliases after a restart: %w", err))
 	}
 	if err := f.checkLists(ctx, asking, aliases); err != nil {
-		return f.violate("%v", err)
+		return f.wrong(ctx, err)
 	}
 	var checking sync.WaitGroup
 	found := make([]error, len(f.workers))

@@ -60,7 +60,7 @@ func (f *folder) killAll(ctx context.Context) error {
 	for range f.kills {
 		s, err := f.startAgain(ctx)
 		if err != nil {
-			return f.violate("%v", err)
+			return f.wrong(ctx, err)
 		}
 		if err := f.check(ctx, s, false); err != nil {
 			s.Kill()
@@ -78,7 +78,7 @@ func (f *folder) killAll(ctx context.Context) error {
 	}
 	s, err := f.startAgain(ctx)
 	if err != nil {
-		return f.violate("%v", err)
+		return f.wrong(ctx, err)
 	}
 	defer s.Kill()
 	if err := f.check(ctx, s, true); err != nil || len(f.report.Violations) > 0 {
@@ -235,4 +235,12 @@ func (f *folder) note(operation, requestID string) {
 func (f *folder) violate(format string, args ...any) error {
 	f.report.Violations = append(f.report.Violations, f.data+": "+fmt.Sprintf(format, args...))
 	return nil
+}
+
+// wrong notes err as a violation, unless it comes of the end of ctx.
+func (f *folder) wrong(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return f.violate("%v", err)
 }
