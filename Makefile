@@ -30,9 +30,10 @@ test: tools check ## everything that CI runs: tools, generated code, vet, static
 	./.ci/fuzz
 	$(GO) test -tags strongroom_volatile ./internal/store/pebble
 	$(GO) test -tags strongroom_volatile,strongroom_planted_nosync -run Volatile ./internal/store/pebble
+	$(GO) test -tags strongroom_openssl ./internal/keyring/software/...
 	$(GO) test -race -timeout 30m ./...
 
-check: ## generated code is up to date; vet; staticcheck; builds with and without cgo
+check: ## generated code is up to date; vet; staticcheck; builds with and without cgo, and with OpenSSL
 	./.ci/check
 
 e2e: ## the built binary against the AWS CLI, boto3, the SDK for Go, hostile bytes, kill -9

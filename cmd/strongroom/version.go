@@ -28,7 +28,9 @@ type build struct {
 	Modified bool   `json:"modified"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
-	FIPS     fips   `json:"fips140"`
+	// Tags are the build tags, with commas between.
+	Tags string `json:"tags,omitempty"`
+	FIPS fips   `json:"fips140"`
 }
 
 // fips is the state of the Go Cryptographic Module.
@@ -59,6 +61,8 @@ func thisBuild() build {
 			b.Revision = setting.Value
 		case "vcs.time":
 			b.Time = setting.Value
+		case "-tags":
+			b.Tags = setting.Value
 		case "vcs.modified":
 			b.Modified = setting.Value == "true"
 		}
@@ -89,6 +93,9 @@ func (c *versionCmd) Run(a *app) error {
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(a.stdout, "%s %s\nFIPS 140-3 mode %s, cryptographic module %s\n", b.Go, b.Platform, state, b.FIPS.Module)
+	}
+	if err == nil && b.Tags != "" {
+		_, err = fmt.Fprintf(a.stdout, "build tags %s\n", b.Tags)
 	}
 	return err
 }

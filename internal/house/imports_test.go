@@ -30,6 +30,7 @@ var layers = [][]string{
 		"internal/hsm",
 		"internal/journal",
 		"internal/keyring",
+		"internal/keyring/software/libcrypto",
 		"internal/metrics",
 		"internal/oidc",
 		"internal/password",
@@ -201,18 +202,22 @@ var keepers = map[string][]string{
 	// Unwrapped key material exists in keyring/software alone, and only the
 	// wiring makes one.
 	module + "internal/keyring/software": {"internal/server"},
+	// OpenSSL is given RSA keys, in this process; no other package calls C.
+	module + "internal/keyring/software/libcrypto": {"internal/keyring/software"},
+	"C": {"internal/keyring/software/libcrypto"},
 	// The root of trust hands out derived keys to the wiring; iam has a box of
 	// its own.
 	module + "internal/seal": {"internal/server", "internal/keyring/software", "internal/service/iam", "internal/seal/awskms", "internal/seal/pkcs11", "internal/seal/recovery", "internal/seal/tpm"},
 	"crypto/aes":             {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/saml", "internal/saml/samltest", "internal/hsm/hsmtest"},
 	"crypto/cipher":          {"internal/delivery", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation", "internal/attestation/attestationtest", "internal/saml", "internal/saml/samltest", "internal/hsm/hsmtest"},
-	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/saml/samltest", "internal/hsm/hsmtest", "internal/hsm/cryptoki", "internal/approval/approvaltest"},
+	"crypto/rand":            {"internal/server", "internal/seal", "internal/keyring/software", "internal/keyring/software/libcrypto", "internal/store", "internal/journal", "internal/attestation/attestationtest", "internal/oidc/oidctest", "internal/saml/samltest", "internal/hsm/hsmtest", "internal/hsm/cryptoki", "internal/approval/approvaltest"},
 	"math/rand":              {},
 	"math/rand/v2":           {"internal/server", "internal/store/storetest", "internal/store/postgres/postgrestest"},
 	// A vendor's library is loaded into the helper process alone.
 	"github.com/miekg/pkcs11":        {"internal/hsm/cryptoki"},
 	module + "internal/hsm/cryptoki": {"cmd/strongroom", "internal/hsm/hsmtest"},
-	"unsafe":                         {"internal/front"}, // strings over the request's own bytes
+	// front has strings over the request's own bytes; libcrypto hands C what Go owns.
+	"unsafe": {"internal/front", "internal/keyring/software/libcrypto"},
 }
 
 func TestSecretsStayWhereTheyBelong(t *testing.T) {

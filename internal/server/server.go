@@ -106,7 +106,14 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	// The port first: a start that cannot have it leaves no folder behind.
+	// These first: a start that cannot have them leaves no folder behind.
+	library, err := software.Ready()
+	if err != nil {
+		return nil, err
+	}
+	if library != "" {
+		cfg.Log.Info("RSA signatures and decryption are done by a library outside the FIPS 140-3 module", "library", library)
+	}
 	listener, err := listen("--listen", cfg.Listen)
 	if err != nil {
 		return nil, err

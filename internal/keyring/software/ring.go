@@ -37,6 +37,10 @@
 //
 //	GOFIPS140=certified GODEBUG=fips140=on go test ./internal/keyring/...
 //
+// In a build with the tag strongroom_openssl RSA's private operations are OpenSSL's
+// (package libcrypto), outside the module, except in FIPS mode, in which they stay
+// the module's.
+//
 // Outside the module: secp256k1 (decred), ML-DSA (filippo.io/mldsa, the standard
 // library's implementation ahead of the release that has it; and our own
 // verification of a µ that the caller computed, for which it has no function),
@@ -117,7 +121,9 @@ var (
 	_ keyring.Cipher = (*Ring)(nil)
 )
 
-// New returns a Ring.
+// New returns a Ring. In a build with the tag strongroom_openssl it fails where
+// OpenSSL cannot be loaded or fails its test, except in FIPS mode, which leaves RSA
+// to Go's module.
 func New(c Config) (*Ring, error) {
 	if c.Domain == nil {
 		return nil, errors.New("software: Config.Domain must be set")
@@ -136,6 +142,9 @@ func New(c Config) (*Ring, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if _, err := Ready(); err != nil {
+		return nil, err
 	}
 	// Ciphertexts outlive the versions of the domain key, so the header key comes
 	// from the first one.

@@ -37,7 +37,7 @@ func rsaKind(bits int) kind {
 			if !ok || key.N.BitLen() != bits {
 				return nil, fmt.Errorf("software: not an RSA key of %d bits", bits)
 			}
-			return &rsaPrivate{key}, nil
+			return &rsaPrivate{key, rsaOperationsOf(key)}, nil
 		},
 		public: func(spki []byte) (any, error) {
 			parsed, err := x509.ParsePKIXPublicKey(spki)
@@ -55,7 +55,36 @@ func rsaKind(bits int) kind {
 	}
 }
 
-type rsaPrivate struct{ key *rsa.PrivateKey }
+type rsaPrivate struct {
+	key *rsa.PrivateKey
+	rsaOperations
+}
+
+// rsaOperations are what a private key does. They are Go's own, or OpenSSL's in
+// builds with the tag strongroom_openssl.
+type rsaOperations interface {
+	// Sign signs a digest of h: with PSS, and a salt of the digest's length, or
+	// with PKCS #1 v1.5 (RFC 8017 §8).
+	Sign(pss bool, h crypto.Hash, digest []byte) ([]byte, error)
+	// DecryptOAEP opens a blob that was encrypted with h, as OAEP's and MGF1's
+	// hash, and an empty label (RFC 8017 §7.1.2).
+	DecryptOAEP(h crypto.Hash, blob []byte) (secret.Bytes, error)
+}
+
+// goRSA is Go's own library. Like OpenSSL it checks each result with the public
+// key before it shows it.
+type goRSA struct{ key *rsa.PrivateKey }
+
+func (k goRSA) Sign(pss bool, h crypto.Hash, digest []byte) ([]byte, error) {
+	if pss {
+		return rsa.SignPSS(rand.Reader, k.key, h, digest, pssOptions)
+	}
+	return rsa.SignPKCS1v15(nil, k.key, h, digest)
+}
+
+func (k goRSA) DecryptOAEP(h crypto.Hash, blob []byte) (secret.Bytes, error) {
+	return rsa.DecryptOAEP(h.New(), nil, k.key, blob, nil)
+}
 
 func (k *rsaPrivate) spki() ([]byte, error)        { return x509.MarshalPKIXPublicKey(&k.key.PublicKey) }
 func (k *rsaPrivate) pkcs8() (secret.Bytes, error) { return x509.MarshalPKCS8PrivateKey(k.key) }
@@ -69,10 +98,7 @@ func (k *rsaPrivate) sign(algorithm keyring.Algorithm, form keyring.Form, messag
 	if err != nil {
 		return nil, err
 	}
-	if pss {
-		return rsa.SignPSS(rand.Reader, k.key, h, digest, pssOptions)
-	}
-	return rsa.SignPKCS1v15(nil, k.key, h, digest)
+	return k.Sign(pss, h, digest)
 }
 
 func (k *rsaPrivate) decrypt(algorithm keyring.Algorithm, blob []byte) (secret.Bytes, error) {
@@ -80,7 +106,7 @@ func (k *rsaPrivate) decrypt(algorithm keyring.Algorithm, blob []byte) (secret.B
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := rsa.DecryptOAEP(h.New(), nil, k.key, blob, nil)
+	plaintext, err := k.DecryptOAEP(h, blob)
 	if err != nil {
 		return nil, keyring.ErrInvalidCiphertext
 	}
