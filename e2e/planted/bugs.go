@@ -56,7 +56,12 @@ var bugs = []bug{
 	},
 	{
 		name: "a stale cache: changed entries stay", file: "internal/store/cache.go",
-		old: "		c.shard(key).drop(key, change.Epoch)\n", new: "		_ = key\n",
+		old: "		shard.drop(key, at, change.Epoch)\n", new: "		_, _ = shard, at\n",
+		pkg: "internal/store", run: "TestCache",
+	},
+	{
+		name: "a stale cache: changed entries stay packed", file: "internal/store/cache.go",
+		old: "		s.packed.drop(at)\n", new: "		_ = at\n",
 		pkg: "internal/store", run: "TestCache",
 	},
 	{

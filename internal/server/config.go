@@ -39,7 +39,7 @@ type Config struct {
 	Stdout    io.Writer
 	// AuditRetention is after how many days audit records are removed; 0 for never.
 	AuditRetention int
-	// CachedKeys is how many keys are kept ready in memory, with their material; if 0,
+	// CachedKeys is how many keys are kept in memory, most of them packed; if 0,
 	// defaultCachedKeys.
 	CachedKeys int
 	// XKSListen is where keys are offered as external key stores; empty for not at
@@ -79,12 +79,14 @@ func (cfg *Config) folder() Folder {
 
 // What --cached-keys may be.
 const (
-	defaultCachedKeys = 10_000
+	defaultCachedKeys = 1_000_000
 	leastCachedKeys   = 100
 	mostCachedKeys    = 10_000_000
+	// mostUnwrapped bounds the keys whose material is kept unwrapped, some 1 KB each.
+	mostUnwrapped = 10_000
 )
 
-// cachedKeys is how many keys are kept ready in memory.
+// cachedKeys is how many keys are kept in memory.
 func (cfg *Config) cachedKeys() int {
 	if cfg.CachedKeys == 0 {
 		return defaultCachedKeys

@@ -266,7 +266,7 @@ func (s *Server) openServices(ctx context.Context) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand(), CacheSize: s.cfg.cachedKeys()})
+	ring, err := software.New(software.Config{Domain: s.domain, Rand: s.cfg.rand(), CacheSize: min(s.cfg.cachedKeys(), mostUnwrapped)})
 	if err != nil {
 		return nil, err
 	}

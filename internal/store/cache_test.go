@@ -32,11 +32,33 @@ func putCounted(t *testing.T, s *store.Store, id string, n int) {
 	}
 }
 
+type makeCounted = func(store.Scope, store.Item[counted]) (int, error)
+
+// eachCache runs a test with each kind of cache.
+func eachCache(t *testing.T, test func(t *testing.T, open openCache)) {
+	t.Run("as made", func(t *testing.T) {
+		test(t, func(s *store.Store, limit int, build makeCounted) *store.Cache[counted, int] {
+			return store.NewCache(s, countedRecords, limit, build)
+		})
+	})
+	t.Run("packed", func(t *testing.T) {
+		test(t, func(s *store.Store, limit int, build makeCounted) *store.Cache[counted, int] {
+			// One in each shard as it is made, and the others packed.
+			return store.NewPackedCache(s, countedRecords, 1, limit/2, build, store.Packing[int, store.Scope, int]{
+				Pack:   func(n int) (*store.Scope, int, bool) { return &cacheScope, n, n%7 != 0 },
+				Unpack: func(_ store.Scope, _ string, _ *store.Scope, n *int) (int, bool) { return *n, true },
+			})
+		})
+	})
+}
+
+type openCache = func(s *store.Store, limit int, build makeCounted) *store.Cache[counted, int]
+
 // newCache returns a cache of the numbers, and how often it had to make one.
-func newCache(t *testing.T, s *store.Store, limit int) (*store.Cache[counted, int], *atomic.Int64) {
+func newCache(t *testing.T, s *store.Store, open openCache, limit int) (*store.Cache[counted, int], *atomic.Int64) {
 	t.Helper()
 	var made atomic.Int64
-	c := store.NewCache(s, countedRecords, limit, func(_ store.Scope, item store.Item[counted]) (int, error) {
+	c := open(s, limit, func(_ store.Scope, item store.Item[counted]) (int, error) {
 		made.Add(1)
 		if item.Value.N < 0 {
 			return 0, errBuild
@@ -58,9 +80,11 @@ func mustGet(t *testing.T, c *store.Cache[counted, int], id string) int {
 	return n
 }
 
-func TestCacheMakesOnceUntilChanged(t *testing.T) {
+func TestCacheMakesOnceUntilChanged(t *testing.T) { eachCache(t, testCacheMakesOnceUntilChanged) }
+
+func testCacheMakesOnceUntilChanged(t *testing.T, open openCache) {
 	s := storetest.New(t)
-	c, made := newCache(t, s, 1000)
+	c, made := newCache(t, s, open, 1000)
 	putCounted(t, s, "a", 1)
 	for range 3 {
 		if n := mustGet(t, c, "a"); n != 1 {
@@ -83,9 +107,11 @@ func TestCacheMakesOnceUntilChanged(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsNoErrors(t *testing.T) {
+func TestCacheKeepsNoErrors(t *testing.T) { eachCache(t, testCacheKeepsNoErrors) }
+
+func testCacheKeepsNoErrors(t *testing.T, open openCache) {
 	s := storetest.New(t)
-	c, made := newCache(t, s, 1000)
+	c, made := newCache(t, s, open, 1000)
 	if _, err := c.Get(t.Context(), cacheScope, "absent"); !errors.Is(err, store.ErrNotFound) {
 		t.Fatal(err)
 	}
@@ -104,9 +130,11 @@ func TestCacheKeepsNoErrors(t *testing.T) {
 	}
 }
 
-func TestCacheTellsScopesApart(t *testing.T) {
+func TestCacheTellsScopesApart(t *testing.T) { eachCache(t, testCacheTellsScopesApart) }
+
+func testCacheTellsScopesApart(t *testing.T, open openCache) {
 	s := storetest.New(t)
-	c, _ := newCache(t, s, 1000)
+	c, _ := newCache(t, s, open, 1000)
 	scopes := []store.Scope{cacheScope, {Account: "111122223333", Region: "eu-west-1"}, {Account: "444455556666", Region: "us-east-1"}}
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
 		for i, in := range scopes {
@@ -130,10 +158,12 @@ func TestCacheTellsScopesApart(t *testing.T) {
 
 // TestCacheIsBounded reads far more records than fit, and then again: what was
 // kept is not made again, and that is at most the limit.
-func TestCacheIsBounded(t *testing.T) {
+func TestCacheIsBounded(t *testing.T) { eachCache(t, testCacheIsBounded) }
+
+func testCacheIsBounded(t *testing.T, open openCache) {
 	const limit, records = 128, 600
 	s := storetest.New(t)
-	c, made := newCache(t, s, limit)
+	c, made := newCache(t, s, open, limit)
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
 		for i := range records {
 			if err := countedRecords.Put(tx, cacheScope, fmt.Sprint("id-", i), counted{i}); err != nil {
@@ -165,9 +195,11 @@ func TestCacheIsBounded(t *testing.T) {
 // TestCacheOwnsItsKeys reads under an id whose bytes are used for something else
 // afterwards, as a request's are, and changes the record then: an entry under a
 // name that moved could not be dropped.
-func TestCacheOwnsItsKeys(t *testing.T) {
+func TestCacheOwnsItsKeys(t *testing.T) { eachCache(t, testCacheOwnsItsKeys) }
+
+func testCacheOwnsItsKeys(t *testing.T, open openCache) {
 	s := storetest.New(t)
-	c, _ := newCache(t, s, 1000)
+	c, _ := newCache(t, s, open, 1000)
 	putCounted(t, s, "key-one", 1)
 	for _, part := range []string{"id", "account", "region"} {
 		id, in := "key-one", cacheScope
@@ -199,13 +231,15 @@ func TestCacheOwnsItsKeys(t *testing.T) {
 
 // TestCacheRefusesOldReads holds a reader between its read and its keeping while
 // the record changes: it may answer what it read, but the next reader must not.
-func TestCacheRefusesOldReads(t *testing.T) {
+func TestCacheRefusesOldReads(t *testing.T) { eachCache(t, testCacheRefusesOldReads) }
+
+func testCacheRefusesOldReads(t *testing.T, open openCache) {
 	s := storetest.New(t)
 	putCounted(t, s, "a", 1)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	var hold atomic.Bool
 	hold.Store(true)
-	c := store.NewCache(s, countedRecords, 1000, func(_ store.Scope, item store.Item[counted]) (int, error) {
+	c := open(s, 1000, func(_ store.Scope, item store.Item[counted]) (int, error) {
 		if hold.Swap(false) {
 			close(reading)
 			<-goOn
@@ -232,8 +266,12 @@ func TestCacheRefusesOldReads(t *testing.T) {
 // TestCacheIsNeverBehindAnAcknowledgedChange lets readers check, while a writer
 // counts up, that no read that begins after a change was acknowledged is behind it.
 func TestCacheIsNeverBehindAnAcknowledgedChange(t *testing.T) {
+	eachCache(t, testCacheIsNeverBehindAnAcknowledgedChange)
+}
+
+func testCacheIsNeverBehindAnAcknowledgedChange(t *testing.T, open openCache) {
 	s := storetest.New(t)
-	c, _ := newCache(t, s, 1000)
+	c, _ := newCache(t, s, open, 1000)
 	ids := []string{"a", "b", "c"}
 	acknowledged := make([]atomic.Int64, len(ids))
 	for _, id := range ids {
@@ -253,7 +291,7 @@ func TestCacheIsNeverBehindAnAcknowledgedChange(t *testing.T) {
 			}
 		})
 	}
-	for n := 1; n <= 150; n++ {
+	for n := 1; n <= 50; n++ {
 		for i, id := range ids {
 			putCounted(t, s, id, n)
 			acknowledged[i].Store(int64(n))

@@ -133,9 +133,16 @@ func (s *Service) keyOfCiphertext(ctx context.Context, call *authz.Call, from *s
 		return k, "", err
 	}
 	unnamed = "the resource associated with this ciphertext"
-	account, err := s.owners.Get(ctx, regionScope(call.Region), headerKeyID)
-	if err == nil {
-		k.key, err = s.keys.Get(ctx, scope(account, call.Region), headerKeyID)
+	// A key id belongs to one account of a Region: it is the caller's if the caller
+	// has a key of that id, which needs no looking up when the key is in memory.
+	own, held, err := s.keys.Held(scope(call.Principal.Account, call.Region), headerKeyID)
+	if held {
+		k.key = own
+	} else {
+		var account string
+		if account, err = s.owners.Get(ctx, regionScope(call.Region), headerKeyID); err == nil {
+			k.key, err = s.keys.Get(ctx, scope(account, call.Region), headerKeyID)
+		}
 	}
 	if err == nil {
 		k.key, err = s.asItStands(ctx, k.key)

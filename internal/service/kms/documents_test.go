@@ -15,14 +15,14 @@ func documentOf(account int) string {
 }
 
 func TestOneTextIsCompiledOnce(t *testing.T) {
-	var i interned
+	var i interned[string, policy.Document]
 	const callers, texts = 8, 3
 	var got [callers][texts]*policy.Document
 	var compiling sync.WaitGroup
 	for c := range callers {
 		compiling.Go(func() {
 			for n := range texts {
-				document, err := i.keyPolicy(documentOf(n))
+				document, err := compilePolicy(&i, documentOf(n))
 				if err != nil || document.Text() != documentOf(n) {
 					t.Errorf("%v %v", document, err)
 				}
@@ -36,42 +36,57 @@ func TestOneTextIsCompiledOnce(t *testing.T) {
 			t.Errorf("caller %d has %v, another %v", c, got[c], got[0])
 		}
 	}
-	if _, err := i.keyPolicy(`{"Statement":[]}`); err == nil {
+	if _, err := compilePolicy(&i, `{"Statement":[]}`); err == nil {
 		t.Error("what is no policy was compiled")
 	}
-	if len(i.byText) != texts {
-		t.Errorf("%d texts are held, want %d", len(i.byText), texts)
+	if len(i.by) != texts {
+		t.Errorf("%d texts are held, want %d", len(i.by), texts)
 	}
 	runtime.KeepAlive(got)
 }
 
 // TestPoliciesThatNoKeyHasAreForgotten compiles many policies and keeps one.
 func TestPoliciesThatNoKeyHasAreForgotten(t *testing.T) {
-	var i interned
-	kept, err := i.keyPolicy(documentOf(0))
+	var i interned[string, policy.Document]
+	kept, err := compilePolicy(&i, documentOf(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range 50 {
-		if _, err := i.keyPolicy(documentOf(n)); err != nil {
+		if _, err := compilePolicy(&i, documentOf(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	held := func() int {
 		i.mu.RLock()
 		defer i.mu.RUnlock()
-		return len(i.byText)
+		return len(i.by)
 	}
 	for held() > 1 && t.Context().Err() == nil { // cleanups run some time after a collection
 		runtime.GC()
 		runtime.Gosched()
 	}
-	if again, err := i.keyPolicy(documentOf(0)); err != nil || again != kept {
+	if again, err := compilePolicy(&i, documentOf(0)); err != nil || again != kept {
 		t.Errorf("the one in use was compiled again, %v", err)
 	}
 	i.forget(documentOf(0)) // late: a document of the same text that is gone
 	if held() != 1 {
 		t.Error("the text of a document in use was forgotten")
+	}
+	runtime.KeepAlive(kept)
+}
+
+func TestInternedValuesAreBounded(t *testing.T) {
+	var i interned[int, [64]byte]
+	var kept []*[64]byte
+	for n := range 3 {
+		kept = append(kept, i.keep(n, new([64]byte), 2))
+	}
+	if kept[0] == nil || kept[1] == nil || kept[2] != nil {
+		t.Errorf("kept %v with room for 2", kept)
+	}
+	if again := i.keep(1, new([64]byte), 2); again != kept[1] {
+		t.Error("a value in use was made again")
 	}
 	runtime.KeepAlive(kept)
 }

@@ -26,11 +26,16 @@ type key struct {
 	// names are those of its aliases, nil until someone asked (aliasNames). Every
 	// change of them is a new version of the key.
 	names atomic.Pointer[[]string]
+	// shape is what it was unpacked with; nil if it was not.
+	shape *keyShape
 }
+
+// sourceName begins the names of key policies, which go on with the key's ARN.
+const sourceName = "key policy of "
 
 func newKey(record keyRecord, partition string, version uint64) (*key, error) {
 	arn := keyARN(partition, record.Region, record.Account, record.ID)
-	document, err := documents.keyPolicy(record.Policy)
+	document, err := compilePolicy(&documents, record.Policy)
 	if err != nil {
 		return nil, fmt.Errorf("kms: the stored policy of %s: %w", arn, err)
 	}
@@ -43,7 +48,7 @@ func newKey(record keyRecord, partition string, version uint64) (*key, error) {
 		keyRecord: record,
 		ARN:       arn,
 		Version:   version,
-		policy:    &policy.Source{Name: "key policy of " + arn, Document: document},
+		policy:    &policy.Source{Name: sourceName + arn, Document: document},
 		spec:      spec,
 	}
 	for i := range len(record.Materials) - 1 {

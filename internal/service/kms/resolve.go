@@ -60,10 +60,6 @@ func errNoKey(arn string) error { return api.NotFoundException("Key '" + arn + "
 // keyResource is the type of a key in audit records.
 const keyResource = "AWS::KMS::Key"
 
-func cachedKey(_ store.Scope, item store.Item[keyRecord]) (*key, error) {
-	return newKey(item.Value, authz.PartitionOf(item.Value.Region), item.Version)
-}
-
 func cachedAlias(_ store.Scope, item store.Item[aliasRecord]) (aliasRecord, error) {
 	return item.Value, nil
 }

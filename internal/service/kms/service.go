@@ -70,7 +70,8 @@ type Config struct {
 	// LeastWindow is the shortest waiting period before a key is deleted, in days, that
 	// callers may choose; if nil, AWS's.
 	LeastWindow func(ctx context.Context) (int32, error)
-	// CachedKeys bounds the keys kept decoded in memory; 0 means 100,000.
+	// CachedKeys bounds the keys kept in memory, 0 means 100,000: most are packed, at
+	// some 200 bytes each (packedkey.go).
 	CachedKeys int
 	// Log must be set.
 	Log *slog.Logger
@@ -113,7 +114,11 @@ const signingName = "kms"
 
 const (
 	defaultCachedKeys = 100_000
-	cachedKeyStores   = 10_000
+	// mostReadyKeys bounds the keys that are not packed, some 3 KB each, and the owners
+	// of ids that are not the caller's own, mostCachedNames the aliases.
+	mostReadyKeys   = 10_000
+	mostCachedNames = 100_000
+	cachedKeyStores = 10_000
 )
 
 // New returns the service over what cfg hands in. Close releases it.
@@ -123,9 +128,9 @@ func New(cfg Config) *Service {
 	}
 	s := &Service{
 		Config:    cfg,
-		keys:      store.NewCache(cfg.Store, keyRecords, cfg.CachedKeys, cachedKey),
-		aliases:   store.NewCache(cfg.Store, aliasRecords, cfg.CachedKeys, cachedAlias),
-		owners:    store.NewCache(cfg.Store, ownerRecords, cfg.CachedKeys, cachedOwner),
+		keys:      store.NewPackedCache(cfg.Store, keyRecords, min(cfg.CachedKeys, mostReadyKeys), cfg.CachedKeys, cachedKey, keyPacking),
+		aliases:   store.NewCache(cfg.Store, aliasRecords, min(cfg.CachedKeys, mostCachedNames), cachedAlias),
+		owners:    store.NewCache(cfg.Store, ownerRecords, min(cfg.CachedKeys, mostReadyKeys), cachedOwner),
 		grants:    newGrantCache(),
 		keyStores: store.NewCache(cfg.Store, keyStoreRecords, cachedKeyStores, cachedKeyStore),
 		throttle:  throttle{limits: cfg.Limits, log: cfg.Log, clock: cfg.Clock},

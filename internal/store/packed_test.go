@@ -1,0 +1,100 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// own is what is an entry's own in these tests.
+type own struct{ n, version int }
+
+type entryOf struct {
+	id      string
+	version int
+}
+
+// odd are entries that cannot be packed.
+const odd = 5
+
+func newTestSlab(limit int) *slab[entryOf, string, own] {
+	return newSlab(Packing[entryOf, string, own]{
+		Pack: func(e entryOf) (*string, own, bool) {
+			var n int
+			_, _ = fmt.Sscan(e.id, &n)
+			return &Deployment.Account, own{n, e.version}, n%odd != 0
+		},
+		Unpack: func(_ Scope, id string, common *string, o *own) (entryOf, bool) {
+			return entryOf{id, o.version}, common == &Deployment.Account && fmt.Sprint(o.n) == id
+		},
+	}, limit)
+}
+
+// TestSlabKeepsWhatItWasGiven puts, drops and reads entries at random, some of them
+// under one number, and compares with what a map says: an entry is the newest or it is
+// not there, and never another's.
+func TestSlabKeepsWhatItWasGiven(t *testing.T) {
+	const limit, ids = 150, 400
+	s, rnd := newTestSlab(limit), rand.New(rand.NewPCG(1, 2))
+	number := func(n int) uint32 { return uint32(n % (ids - 20)) } // 20 pairs meet
+	newest := map[int]int{}
+	hits := 0
+	for step := range 200_000 {
+		n := rnd.IntN(ids)
+		key := cacheKey{Deployment, fmt.Sprint(n)}
+		switch rnd.IntN(4) {
+		case 0:
+			if put := s.put(number(n), entryOf{key.id, step}); put != (n%odd != 0) {
+				t.Fatalf("put %d: %v", n, put)
+			}
+			newest[n] = step
+		case 1:
+			s.drop(number(n))
+			delete(newest, n)
+			if s.has(number(n)) {
+				t.Fatalf("%d is there after it was dropped", n)
+			}
+		default:
+			e, ok := s.get(key, number(n))
+			if !ok {
+				continue
+			}
+			hits++
+			if want, there := newest[n]; !there || e != (entryOf{key.id, want}) {
+				t.Fatalf("step %d: %d is %v, want %d (%v)", step, n, e, want, there)
+			}
+		}
+		if s.len() > limit {
+			t.Fatalf("%d entries, at most %d may be", s.len(), limit)
+		}
+	}
+	if hits < 10_000 {
+		t.Errorf("only %d reads found something", hits)
+	}
+	for at := range uint32(ids) {
+		s.drop(at)
+	}
+	if s.len() != 0 {
+		t.Errorf("%d entries are left", s.len())
+	}
+}
+
+// TestSlabIsFilled sees that entries stay until the room is needed, and then go one at
+// a time, the oldest first.
+func TestSlabIsFilled(t *testing.T) {
+	const limit = 100
+	s := newTestSlab(limit)
+	at := func(i int) int { return odd*i + 1 }
+	put := func(i int) { s.put(uint32(at(i)), entryOf{fmt.Sprint(at(i)), i}) }
+	for i := range limit {
+		put(i)
+	}
+	for i := limit; i < 2*limit; i++ {
+		put(i)
+		for j := range i + 1 {
+			if has := s.has(uint32(at(j))); has != (j > i-limit) {
+				t.Fatalf("after %d entries, entry %d is there: %v", i+1, j, has)
+			}
+		}
+	}
+}
