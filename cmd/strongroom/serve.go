@@ -49,7 +49,7 @@ type serveCmd struct {
 
 	AuditRetention int `setting:"" placeholder:"DAYS" help:"Remove audit records after so many days, 90 at least. Default: they are kept for ever."`
 
-	CachedKeys int `setting:"" default:"1000000" placeholder:"N" help:"Keep so many keys in memory, some 200 bytes each, and 3 KB for each of the first 10,000; others are read when they are used. Default: ${default}."`
+	CachedKeys int `setting:"" default:"100000" placeholder:"N" help:"Keep so many keys in memory, some 200 bytes each, and 3 KB for each of the first 10,000; others are read when they are used. Default: ${default}."`
 
 	AcceptChangedRecords bool `help:"Start although records were changed, removed or put back behind the server's back, and take them as they are: a key that was disabled or a right that was taken away may be back. Recorded in the audit trail."`
 

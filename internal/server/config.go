@@ -79,7 +79,7 @@ func (cfg *Config) folder() Folder {
 
 // What --cached-keys may be.
 const (
-	defaultCachedKeys = 1_000_000
+	defaultCachedKeys = 100_000
 	leastCachedKeys   = 100
 	mostCachedKeys    = 10_000_000
 	// mostUnwrapped bounds the keys whose material is kept unwrapped, some 1 KB each.
