@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/sigv4/sigv4test"
@@ -39,42 +38,60 @@ func TestCostOfEncrypt(t *testing.T) {
 	body := fmt.Sprintf(`{"KeyId":%q,"Plaintext":"c2l4dGVlbiBieXRlcyAh"}`, rest[:36])
 	raw := rawRequest(t, s, "Encrypt", body)
 
-	const connections, warm, each = 1, 200, 2000
-	var readied, calling sync.WaitGroup
-	begin := make(chan struct{})
-	for range connections {
-		conn, err := net.Dial("tcp", s.listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		reader := bufio.NewReaderSize(conn, 16<<10)
-		readied.Add(1)
-		calling.Go(func() {
-			for i := range warm + each {
-				if i == warm {
-					readied.Done()
-					<-begin
-				}
-				if err := exchangeRaw(conn, reader, raw); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	readied.Wait()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	close(begin)
-	calling.Wait()
-	runtime.ReadMemStats(&after)
-	allocations := float64(after.Mallocs-before.Mallocs) / (connections * each)
-	garbage := float64(after.TotalAlloc-before.TotalAlloc) / (connections * each)
+	allocations, garbage := costOf(t, s, 200, 2000, func(int) []byte { return raw })
 	t.Logf("an Encrypt allocates %.1f times, %.0f bytes", allocations, garbage)
 	if allocations > encryptAllocations || garbage > encryptGarbage {
 		t.Errorf("an Encrypt allocates %.1f times, %.0f bytes; it may %d times, %d bytes", allocations, garbage, encryptAllocations, encryptGarbage)
 	}
+}
+
+// What it may cost with a key that is read from the store.
+const (
+	readAllocations = 200
+	readGarbage     = 31 << 10 // bytes
+)
+
+// TestCostOfKeysThatAreRead counts what an Encrypt allocates whose key is not in
+// memory: keys take turns, six times as many as are kept.
+func TestCostOfKeysThatAreRead(t *testing.T) {
+	const keys = 6 * leastCachedKeys
+	cfg := config(t, filepath.Join(t.TempDir(), "data"))
+	cfg.CachedKeys = leastCachedKeys
+	s := mustStart(t, cfg)
+	requests := make([][]byte, keys)
+	for i := range requests {
+		_, created := post(t, s, "CreateKey", "{}")
+		_, rest, _ := strings.Cut(created, `"KeyId":"`)
+		requests[i] = rawRequest(t, s, "Encrypt", fmt.Sprintf(`{"KeyId":%q,"Plaintext":"c2l4dGVlbiBieXRlcyAh"}`, rest[:36]))
+	}
+	allocations, garbage := costOf(t, s, keys, 2*keys, func(i int) []byte { return requests[i%keys] })
+	t.Logf("an Encrypt whose key is read allocates %.1f times, %.0f bytes", allocations, garbage)
+	if allocations > readAllocations || garbage > readGarbage {
+		t.Errorf("an Encrypt whose key is read allocates %.1f times, %.0f bytes; it may %d times, %d bytes", allocations, garbage, readAllocations, readGarbage)
+	}
+}
+
+// costOf makes calls one after another, over one connection, and returns what the
+// process allocates for each, without the first few.
+func costOf(t *testing.T, s *Server, warm, each int, request func(i int) []byte) (allocations, garbage float64) {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reader := bufio.NewReaderSize(conn, 16<<10)
+	var before, after runtime.MemStats
+	for i := range warm + each {
+		if i == warm {
+			runtime.ReadMemStats(&before)
+		}
+		if err := exchangeRaw(conn, reader, request(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(each), float64(after.TotalAlloc-before.TotalAlloc) / float64(each)
 }
 
 // rawRequest returns a signed request as bytes.

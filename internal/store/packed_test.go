@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
 	"testing"
 )
 
@@ -97,4 +99,31 @@ func TestSlabIsFilled(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSlabTakesLittle counts what entries of 168 bytes take, and that the collector
+// need not look through them.
+func TestSlabTakesLittle(t *testing.T) {
+	const entries, each, scanned = 100_000, 200, 10
+	common := new(int)
+	s := newSlab(Packing[int, int, [21]uint64]{
+		Pack: func(n int) (*int, [21]uint64, bool) { return common, [21]uint64{uint64(n)}, true },
+	}, entries)
+	heap := func() (live, scan uint64) {
+		runtime.GC()
+		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64(), sample[1].Value.Uint64()
+	}
+	liveBefore, scanBefore := heap()
+	for n := range entries {
+		s.put(uint32(n)*2654435761, n)
+	}
+	liveAfter, scanAfter := heap()
+	live, scan := (liveAfter-liveBefore)/entries, (scanAfter-scanBefore)/entries
+	t.Logf("an entry takes %d bytes, of which %d are looked through", live, scan)
+	if live > each || scan > scanned {
+		t.Errorf("an entry takes %d bytes, of which %d are looked through; at most %d and %d may be", live, scan, each, scanned)
+	}
+	runtime.KeepAlive(s)
 }

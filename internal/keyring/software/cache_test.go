@@ -206,3 +206,26 @@ func TestConcurrentUseAndForget(t *testing.T) {
 	wg.Wait()
 	entries(t, r.cache)
 }
+
+// mostUncached is how often an operation may allocate whose material is not in memory.
+const mostUncached = 48
+
+// TestCostOfUncachedMaterial counts, as that does not depend on the machine.
+func TestCostOfUncachedMaterial(t *testing.T) {
+	r := newRing(t, Config{})
+	key := mustGenerate(t, r, uuidA)
+	blob, err := r.Encrypt(t.Context(), key, make([]byte, 32), benchContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocations := testing.AllocsPerRun(100, func() {
+		r.Forget(uuidA)
+		if _, err := r.Decrypt(t.Context(), key, blob, benchContext); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("a Decrypt allocates %v times", allocations)
+	if allocations > mostUncached {
+		t.Errorf("a Decrypt allocates %v times, at most %d may be", allocations, mostUncached)
+	}
+}

@@ -122,7 +122,8 @@ func (r *Ring) wrappingKey(version uint32) (secret.Bytes, error) {
 // and spec with their lengths, the domain-key version and, if there is one, the
 // public key.
 func wrapAAD(keyID string, m keyring.Material) []byte {
-	aad := []byte(wrapInfo)
+	aad := make([]byte, 0, len(wrapInfo)+4*4+len(keyID)+len(m.ID)+len(m.Spec)+len(m.Public))
+	aad = append(aad, wrapInfo...)
 	for _, s := range []string{keyID, m.ID, string(m.Spec)} {
 		aad = binary.BigEndian.AppendUint32(aad, uint32(len(s)))
 		aad = append(aad, s...)
