@@ -22,6 +22,9 @@ const begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 // older than what the lock lets in, so that other tables are asked afterwards.
 const lockState = `SELECT epoch, frame, head, leader FROM strongroom_state WHERE id = 1 FOR UPDATE`
 
+// touchState writes the state's row without a change, so that there is a commit.
+const touchState = `UPDATE strongroom_state SET id = 1 WHERE id = 1`
+
 // Prepare implements store.Backend: it begins the transaction that Commit ends.
 func (b *Backend) Prepare(ctx context.Context, base uint64) error {
 	if err := b.failure.get(); err != nil {
@@ -253,7 +256,7 @@ func (b *Backend) resolveOnce(ctx context.Context, id []byte) (found bool, err e
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, err
 	}
-	for _, statement := range []string{`UPDATE strongroom_state SET id = 1 WHERE id = 1`, `COMMIT`} {
+	for _, statement := range []string{touchState, `COMMIT`} {
 		if _, err := b.writer.Exec(ctx, statement); err != nil {
 			return false, err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/storetest"
@@ -200,4 +201,18 @@ func TestListeningOverASilentConnection(t *testing.T) {
 	listening(1)
 	first.cutOff()
 	listening(2) // the old one has not been told
+}
+
+// TestADatabaseWithoutNotifications is asked for them once. Another failure is one of
+// the connection.
+func TestADatabaseWithoutNotifications(t *testing.T) {
+	b := open(t, settings(shared(t).URL(t), "one"))
+	for code, without := range map[string]bool{"0A000": true, "42601": true, "42883": true, "57P01": false, "25006": false} {
+		if got := b.FallMute(&pgconn.PgError{Code: code}); got != without {
+			t.Errorf("%s: %v", code, got)
+		}
+	}
+	if b.FallMute(context.Canceled) || b.FallMute(nil) {
+		t.Error("an end is taken for an answer")
+	}
 }

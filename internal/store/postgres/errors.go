@@ -18,6 +18,7 @@ const (
 	adminShutdown        = "57P01"
 	crashShutdown        = "57P02"
 	uniqueViolation      = "23505"
+	syntaxError          = "42601"
 	duplicateTable       = "42P07"
 	undefinedObject      = "42704"
 	undefinedFunction    = "42883"

@@ -25,3 +25,6 @@ func (b *Backend) SetSchema(ctx context.Context, version int) error {
 
 // Schema is the version of the tables that this Strongroom knows.
 const Schema = schema
+
+// FallMute is how the answer to LISTEN or to a notification is taken.
+func (b *Backend) FallMute(err error) bool { return b.fallMute(err) }

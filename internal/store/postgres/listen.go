@@ -81,19 +81,34 @@ func (b *Backend) tell(channel string) {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
 		defer cancel()
 		_, err := b.pool.Exec(ctx, `SELECT pg_notify($1, '')`, channel)
-		if s := state(err); s == undefinedFunction || s == featureNotSupported {
-			b.cfg.Log.Info("the database has no notifications; nodes look for changes by themselves", "every", b.cfg.Poll)
-			b.heard.mu.Lock()
-			b.heard.mute = true
-			b.heard.mu.Unlock()
-		}
+		b.fallMute(err)
 	}()
 }
 
-// listen hears notifications until ctx ends, over a connection of its own.
+// fallMute tells whether the database has no notifications, by its answer to a question
+// for them, and notes it.
+func (b *Backend) fallMute(err error) bool {
+	switch state(err) {
+	case undefinedFunction, featureNotSupported, syntaxError:
+	default:
+		return false
+	}
+	b.heard.mu.Lock()
+	defer b.heard.mu.Unlock()
+	if !b.heard.mute {
+		b.cfg.Log.Info("the database has no notifications; nodes look for changes by themselves", "every", b.cfg.Poll)
+	}
+	b.heard.mute = true
+	return true
+}
+
+// listen hears notifications until ctx ends, over a connection of its own, or until the
+// database says that it has none.
 func (b *Backend) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		b.listenOnce(ctx)
+		if b.fallMute(b.listenOnce(ctx)) {
+			return
+		}
 		after, stop := b.cfg.Steady.After(b.cfg.Poll)
 		select {
 		case <-after:
@@ -103,25 +118,25 @@ func (b *Backend) listen(ctx context.Context) {
 	}
 }
 
-func (b *Backend) listenOnce(ctx context.Context) {
+func (b *Backend) listenOnce(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	b.heard.setStop(stop)
 	defer b.heard.setStop(nil)
 	conn, err := pgx.ConnectConfig(ctx, b.pool.Config().ConnConfig)
 	if err != nil {
-		return // whoever renews the lease says so
+		return err // whoever renews the lease says so
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for _, channel := range []string{epochChannel, confirmedChannel} {
 		if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-			return
+			return err
 		}
 	}
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
-			return
+			return err
 		}
 		b.hear(n.Channel)
 	}

@@ -65,36 +65,62 @@ func (b *Backend) withoutNodes(doing string, fn func(ctx context.Context, tx pgx
 	return not.error
 }
 
+// vacateMost is how many rows one transaction of Vacate removes.
+const vacateMost = 5000
+
 // Vacate empties a database that describes no deployment and names what comes into it:
 // afterwards note under name is its only entry. An entry of that name may be there
 // already, with what an earlier load has left. Errors: ErrInUse, ErrNotEmpty.
 func (b *Backend) Vacate(_ context.Context, name string, note []byte) error {
-	return b.withoutNodes("emptying the database", func(ctx context.Context, tx pgx.Tx) error {
-		var others, noted int
-		var rows, frames bool
-		err := tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE name <> $1), count(*) FILTER (WHERE name = $1),
-			EXISTS (SELECT 1 FROM strongroom_records), EXISTS (SELECT 1 FROM strongroom_frames)
-			FROM strongroom_meta WHERE name <> $2`, []byte(name), []byte(metaVersion)).Scan(&others, &noted, &rows, &frames)
+	b.recent.begin(0)
+	for removed := true; removed; {
+		err := b.withoutNodes("emptying the database", func(ctx context.Context, tx pgx.Tx) (err error) {
+			removed, err = vacateSome(ctx, tx, name)
+			if err != nil || removed {
+				return err
+			}
+			for _, statement := range []string{
+				`DELETE FROM strongroom_meta`,
+				`UPDATE strongroom_state SET epoch = 0, pruned = 0, frame = 0, head = '' WHERE id = 1`,
+			} {
+				if _, err := tx.Exec(ctx, statement); err != nil {
+					return err
+				}
+			}
+			_, err = tx.Exec(ctx, `INSERT INTO strongroom_meta (name, value) VALUES ($1, $2)`, []byte(name), note)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		if others > 0 || noted == 0 && (rows || frames) {
-			return refused{ErrNotEmpty}
+	}
+	return nil
+}
+
+// vacateSome removes some of what an earlier load has left, and tells whether there was
+// anything. It deletes rather than truncates: not every database takes a TRUNCATE back
+// with its transaction.
+func vacateSome(ctx context.Context, tx pgx.Tx, name string) (bool, error) {
+	var others, noted int
+	var rows, frames bool
+	err := tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE name <> $1), count(*) FILTER (WHERE name = $1),
+		EXISTS (SELECT 1 FROM strongroom_records), EXISTS (SELECT 1 FROM strongroom_frames)
+		FROM strongroom_meta WHERE name <> $2`, []byte(name), []byte(metaVersion)).Scan(&others, &noted, &rows, &frames)
+	if err != nil {
+		return false, err
+	}
+	if others > 0 || noted == 0 && (rows || frames) {
+		return false, refused{ErrNotEmpty}
+	}
+	for _, statement := range []string{
+		`DELETE FROM strongroom_records WHERE (key, epoch) IN (SELECT key, epoch FROM strongroom_records ORDER BY key, epoch LIMIT $1)`,
+		`DELETE FROM strongroom_frames WHERE seq IN (SELECT seq FROM strongroom_frames ORDER BY seq LIMIT $1)`,
+	} {
+		if _, err := tx.Exec(ctx, statement, vacateMost); err != nil {
+			return false, err
 		}
-		for _, statement := range []string{
-			`DELETE FROM strongroom_meta`,
-			`TRUNCATE strongroom_records`,
-			`TRUNCATE strongroom_frames`,
-			`UPDATE strongroom_state SET epoch = 0, pruned = 0, frame = 0, head = '' WHERE id = 1`,
-		} {
-			if _, err := tx.Exec(ctx, statement); err != nil {
-				return err
-			}
-		}
-		b.recent.begin(0)
-		_, err = tx.Exec(ctx, `INSERT INTO strongroom_meta (name, value) VALUES ($1, $2)`, []byte(name), note)
-		return err
-	})
+	}
+	return rows || frames, nil
 }
 
 // Load implements store.Loader. Errors are also ErrInUse.

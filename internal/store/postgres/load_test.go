@@ -26,6 +26,13 @@ func TestVacate(t *testing.T) {
 		}
 	}
 	load()
+	many := make([]store.Write, 11_000) // more than go at once
+	for i := range many {
+		many[i] = store.Write{Key: fmt.Append(nil, i), Value: []byte("1")}
+	}
+	if err := b.Load(ctx, 5, many, nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Vacate(ctx, "copying", []byte("one")); !errors.Is(err, postgres.ErrNotEmpty) {
 		t.Errorf("records that nobody has announced: %v", err)
 	}

@@ -25,8 +25,10 @@
 // assumed: within one lease the clocks of two machines drift by less than a tenth, and
 // a machine that was suspended counts the time. No wall clock matters.
 //
-// The SQL is what PostgreSQL 13 and later, CockroachDB and YugabyteDB share: no
-// sequences, no advisory locks, no extensions, no triggers, no LISTEN that matters.
+// The SQL is meant to be what PostgreSQL 13 and later, CockroachDB and YugabyteDB share
+// (docs/operations.md, "Other databases"; nothing was tried with the last two): no
+// sequences, advisory locks, extensions, triggers, RETURNING or TRUNCATE, and no LISTEN
+// that matters.
 // Values are sealed above: whoever has the database sees keys, sizes and epochs.
 package postgres
 

@@ -302,17 +302,22 @@ func (b *Backend) Advance(ctx context.Context) error {
 	}
 	var epoch int64
 	err = b.ask("asking for the epoch that the standbys have", func(ctx context.Context) error {
-		err := b.replicated(func() error {
-			return b.pool.QueryRow(ctx, `UPDATE strongroom_nodes SET beat = beat + 1 WHERE id = $2 AND incarnation = $3
-				RETURNING (SELECT epoch FROM strongroom_state WHERE id = 1), `+metaOf, []byte(metaVersion), b.cfg.Node, b.node.current()).
-				Scan(&epoch, &version)
-		})
-		if !errors.Is(err, pgx.ErrNoRows) {
+		registered := false
+		var batch pgx.Batch // one transaction
+		batch.Queue(`UPDATE strongroom_nodes SET beat = beat + 1 WHERE id = $1 AND incarnation = $2`, b.cfg.Node, b.node.current()).
+			Exec(func(tag pgconn.CommandTag) error { registered = tag.RowsAffected() > 0; return nil })
+		batch.Queue(`SELECT epoch, `+metaOf+` FROM strongroom_state WHERE id = 1`, []byte(metaVersion)).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &version) })
+		err := b.replicated(func() error { return b.pool.SendBatch(ctx, &batch).Close() })
+		if err != nil || registered {
 			return err
 		}
 		return b.locked(ctx, func(tx pgx.Tx, at int64, _ string) error {
 			epoch = at
-			return tx.QueryRow(ctx, `UPDATE strongroom_state SET id = 1 WHERE id = 1 RETURNING `+metaOf, []byte(metaVersion)).Scan(&version)
+			if _, err := tx.Exec(ctx, touchState); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, `SELECT `+metaOf, []byte(metaVersion)).Scan(&version)
 		})
 	})
 	if err == nil {
