@@ -77,6 +77,9 @@ func (b *Backend) Prepare(ctx context.Context, base uint64) error {
 // Tip implements store.Shared.
 func (b *Backend) Tip() (uint64, []byte) { return b.tip.seq, b.tip.head }
 
+// commitID is how many bytes the id of a commit has.
+const commitID = 16
+
 // Commit implements store.Backend.
 func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 	if err := b.failure.get(); err != nil {
@@ -86,7 +89,7 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 		b.rollBack(ctx)
 		return b.failure.set(fmt.Errorf("postgres: journal frame %d cannot follow frame %d", batch.Seq, b.tip.seq))
 	}
-	id := make([]byte, 16)
+	id := make([]byte, commitID)
 	if _, err := io.ReadFull(b.cfg.Rand, id); err != nil {
 		b.rollBack(ctx)
 		return b.failure.set(fmt.Errorf("postgres: no randomness for a commit's id: %w", err))
@@ -105,8 +108,9 @@ func (b *Backend) Commit(ctx context.Context, batch store.Batch) error {
 	}
 	b.recent.wrote(b.tip.epoch, batch.Epoch, keys, values)
 	b.known.advance(batch.Epoch)
-	if len(batch.Writes) > 0 {
-		b.tell(epochChannel)
+	if len(batch.Writes) > 0 && !b.node.alone() {
+		b.heard.told.Store(batch.Epoch)
+		b.tell(epochChannel, proof{b.cfg.Node, id, batch.Epoch}.String())
 	}
 	return nil
 }

@@ -2,7 +2,13 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,10 +24,15 @@ const (
 type heard struct {
 	epoch chan struct{} // holds one element once there is something new
 
+	// told is the newest epoch that this node has told the others of.
+	told atomic.Uint64
+
 	mu    sync.Mutex
-	moved chan struct{} // closed when a node has confirmed something
-	mute  bool          // the database has no notifications
-	stop  func()        // ends the connection that listens; nil when there is none
+	moved chan struct{}     // closed when a node has confirmed something
+	said  map[string]uint64 // by node, the newest epoch that it was heard to go by
+	proof proof             // of the newest epoch that was heard of
+	mute  bool              // the database has no notifications
+	stop  func()            // ends the connection that listens; nil when there is none
 }
 
 // hangUp ends the connection that listens, so that another is made.
@@ -56,21 +67,88 @@ func (b *Backend) wake() {
 	}
 }
 
-func (b *Backend) hear(channel string) {
+// hear takes in what another node told. What this one told itself is nothing new.
+func (b *Backend) hear(channel, text string) {
 	if channel == epochChannel {
+		p, ok := parseProof(text)
+		if ok && p.node == b.cfg.Node {
+			return
+		}
+		b.heard.mu.Lock()
+		b.heard.proof = p
+		b.heard.mu.Unlock()
 		b.wake()
 		return
 	}
 	b.heard.mu.Lock()
 	defer b.heard.mu.Unlock()
+	if node, epoch, ok := parseConfirmed(text); ok {
+		if b.heard.said == nil || len(b.heard.said) > 1000 { // names of nodes that are gone
+			b.heard.said = map[string]uint64{}
+		}
+		b.heard.said[node] = epoch
+	}
 	if b.heard.moved != nil {
 		close(b.heard.moved)
 		b.heard.moved = nil
 	}
 }
 
+// sayAll tells whether each of some nodes was heard to go by an epoch. It may be wrong in
+// both ways: what counts are the nodes' rows.
+func (h *heard) sayAll(nodes []string, epoch uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !slices.ContainsFunc(nodes, func(node string) bool { return h.said[node] < epoch })
+}
+
+// proof says of an epoch that it is on the standbys: who made the commit of that epoch
+// tells its id once the standbys were waited for. A database in which that commit is the
+// node's last one, and the epoch the newest, shows nothing that is not on the standbys,
+// whichever machine it runs on: the id is on those alone that have the commit and all
+// before it.
+type proof struct {
+	node  string
+	id    []byte
+	epoch uint64
+}
+
+func (p proof) String() string { return fmt.Sprintf("%s %x %d", p.node, p.id, p.epoch) }
+
+// parseProof reads what String made. The zero proof is none.
+func parseProof(text string) (p proof, ok bool) {
+	parts := strings.Split(text, " ")
+	if len(parts) != 3 || !validNode(parts[0]) {
+		return proof{}, false
+	}
+	id, err := hex.DecodeString(parts[1])
+	epoch, bad := strconv.ParseUint(parts[2], 10, 63)
+	if err != nil || bad != nil || len(id) != commitID {
+		return proof{}, false
+	}
+	return proof{parts[0], id, epoch}, true
+}
+
+func (h *heard) newest() proof {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.proof
+}
+
+func confirmedText(node string, epoch uint64) string { return fmt.Sprintf("%s %d", node, epoch) }
+
+func parseConfirmed(text string) (node string, epoch uint64, ok bool) {
+	node, number, _ := strings.Cut(text, " ")
+	epoch, err := strconv.ParseUint(number, 10, 63)
+	return node, epoch, err == nil && validNode(node)
+}
+
+// notify is a transaction of its own, which need not be on a disk or a standby: what is
+// told is kept nowhere.
+const notify = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
+
 // tell notifies the other nodes, without waiting for it.
-func (b *Backend) tell(channel string) {
+func (b *Backend) tell(channel, text string) {
 	b.heard.mu.Lock()
 	mute := b.heard.mute
 	b.heard.mu.Unlock()
@@ -80,7 +158,7 @@ func (b *Backend) tell(channel string) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
 		defer cancel()
-		_, err := b.pool.Exec(ctx, `SELECT pg_notify($1, '')`, channel)
+		_, err := b.pool.Exec(ctx, notify, channel, text)
 		b.fallMute(err)
 	}()
 }
@@ -89,7 +167,7 @@ func (b *Backend) tell(channel string) {
 // for them, and notes it.
 func (b *Backend) fallMute(err error) bool {
 	switch state(err) {
-	case undefinedFunction, featureNotSupported, syntaxError:
+	case undefinedFunction, undefinedObject, featureNotSupported, syntaxError:
 	default:
 		return false
 	}
@@ -138,6 +216,6 @@ func (b *Backend) listenOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.hear(n.Channel)
+		b.hear(n.Channel, n.Payload)
 	}
 }

@@ -115,7 +115,7 @@ func (b *Backend) SetMetaIf(_ context.Context, changes map[string][]byte, allow 
 		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
 	}
 	if refused == nil {
-		b.tell(epochChannel)
+		b.tell(epochChannel, "")
 	}
 	return refused
 }

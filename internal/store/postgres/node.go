@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,22 @@ type node struct {
 	lost        error  // why the last renewal failed
 	seen        map[string]sighting
 	looked      time.Duration // when others were last looked at
+
+	pruned time.Duration // when this node has last pruned; of Follow alone
+}
+
+// alone tells whether no other node was there when others were last looked at.
+func (n *node) alone() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.seen != nil && len(n.seen) == 0
+}
+
+// others are the names of the nodes that were there then.
+func (n *node) others() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.seen))
 }
 
 // sighting is another node's row, and since when it has been as it is.
@@ -191,10 +209,20 @@ func (b *Backend) renew(ctx context.Context, refresh func(context.Context) (uint
 	if err != nil {
 		return err
 	}
+	every := min(b.cfg.Lease/4, 5*time.Second)
 	b.node.mu.Lock()
-	due := epoch > b.node.confirmed || b.node.lost != nil || began-b.node.renewed >= min(b.cfg.Lease/4, 5*time.Second)
+	moved := epoch > b.node.confirmed
+	due := b.node.lost != nil || began-b.node.renewed >= every
 	lost := b.node.lost
 	b.node.mu.Unlock()
+	if moved && !due {
+		if b.node.alone() { // or it was: whoever has come since may wait for this node
+			if _, err := b.observe(ctx, 0); err != nil {
+				return err
+			}
+		}
+		due = !b.node.alone()
+	}
 	if !due {
 		return nil
 	}
@@ -222,22 +250,30 @@ func (b *Backend) renew(ctx context.Context, refresh func(context.Context) (uint
 	}
 	b.extend(began)
 	b.node.mu.Lock()
-	moved := epoch > b.node.confirmed
 	b.node.confirmed = max(b.node.confirmed, epoch)
+	look := b.node.seen == nil || began-b.node.looked >= every
 	b.node.mu.Unlock()
 	if lost != nil {
 		b.cfg.Log.Info("the database is available again")
 	}
-	if moved {
-		b.tell(confirmedChannel)
+	if moved && !b.node.alone() {
+		b.tell(confirmedChannel, confirmedText(b.cfg.Node, epoch))
 	}
-	_, err = b.observe(ctx, 0)
-	if err == nil && b.Leading() {
-		if err := b.prune(ctx); err != nil {
-			b.cfg.Log.Debug("old versions of records were not removed; it will be tried again", "error", err)
+	if look {
+		if _, err := b.observe(ctx, 0); err != nil {
+			return err
 		}
 	}
-	return err
+	if b.Leading() && (began-b.node.pruned >= every || b.node.pruned == 0) {
+		more, err := b.prune(ctx)
+		if err != nil {
+			b.cfg.Log.Debug("old versions of records were not removed; it will be tried again", "error", err)
+		}
+		if !more {
+			b.node.pruned = began
+		}
+	}
+	return nil
 }
 
 // observe looks at the rows of the other nodes. It removes those whose lease has run
@@ -341,13 +377,24 @@ func (b *Backend) takeLead(ctx context.Context, before string) error {
 	})
 }
 
-// Confirm implements store.Shared.
+// Confirm implements store.Shared. Others that were told of the epoch need a moment, so
+// that it listens to what they say of themselves before it looks at their rows.
 func (b *Backend) Confirm(ctx context.Context, epoch uint64) error {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+	told := b.heard.told.Load() >= epoch
+	if others := b.node.others(); told && len(others) > 0 {
+		if err := b.hearAll(ctx, others, epoch); err != nil {
+			return err
+		}
+	}
+	for wait := firstLook; ; wait = min(2*wait, 250*time.Millisecond) {
 		moved := b.heard.confirmed()
 		behind, err := b.observeOnce(ctx, epoch)
 		if err == nil && behind == 0 {
 			return nil
+		}
+		if err == nil && !told { // it is another node's, or is from when there was none
+			told = true
+			b.tell(epochChannel, "")
 		}
 		after, stop := b.cfg.Steady.After(wait)
 		select {
@@ -358,6 +405,29 @@ func (b *Backend) Confirm(ctx context.Context, epoch uint64) error {
 			return ctx.Err()
 		}
 		stop()
+	}
+}
+
+// firstLook is after how long the rows of other nodes are looked at, whatever was heard.
+const firstLook = 5 * time.Millisecond
+
+// hearAll returns when some nodes were heard to go by an epoch, or when it is time to
+// look.
+func (b *Backend) hearAll(ctx context.Context, nodes []string, epoch uint64) error {
+	after, stop := b.cfg.Steady.After(firstLook)
+	defer stop()
+	for {
+		moved := b.heard.confirmed()
+		if b.heard.sayAll(nodes, epoch) {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-after:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -277,18 +277,19 @@ func broken(err error) bool {
 // Advance implements store.Shared. What the primary shows may be on no standby yet, when
 // whoever waited for that was cancelled, so that another primary could take its place
 // without it; then this node would be at an epoch that comes a second time, with other
-// changes. So it goes on to an epoch only with a commit of its own behind it, for which
-// the standbys were waited for.
+// changes. So it goes on to an epoch only with a proof of who made it that the standbys
+// have it, or with a commit of its own behind it, for which they were waited for.
 func (b *Backend) Advance(ctx context.Context) error {
 	if err := b.failure.get(); err != nil {
 		return err
 	}
 	const metaOf = `(SELECT value FROM strongroom_meta WHERE name = $1)`
 	var has span
-	var version []byte
+	var version, last []byte
+	proof := b.heard.newest()
 	err := b.ask("asking for the epoch", func(ctx context.Context) error {
-		return b.pool.QueryRow(ctx, `SELECT pruned, epoch, `+metaOf+` FROM strongroom_state WHERE id = 1`, []byte(metaVersion)).
-			Scan(&has.pruned, &has.epoch, &version)
+		return b.pool.QueryRow(ctx, `SELECT pruned, epoch, `+metaOf+`, (SELECT id FROM strongroom_commits WHERE node = $2) FROM strongroom_state WHERE id = 1`,
+			[]byte(metaVersion), proof.node).Scan(&has.pruned, &has.epoch, &version, &last)
 	})
 	known := b.known.now()
 	switch {
@@ -298,6 +299,10 @@ func (b *Backend) Advance(ctx context.Context) error {
 		return has.check(known)
 	case uint64(has.epoch) == known:
 		b.noteMeta(version)
+		return nil
+	case uint64(has.epoch) == proof.epoch && len(last) > 0 && bytes.Equal(last, proof.id):
+		b.noteMeta(version)
+		b.known.advance(proof.epoch)
 		return nil
 	}
 	var epoch int64
@@ -400,9 +405,9 @@ const pruneMost = 2000
 // prune forgets the versions of records that no node can ask for any more, but for
 // those of the last epochs: a node that was away learns from them what changed. A node
 // that reads below what is forgotten finds that out by the state's row, which changes
-// in the same transaction.
-func (b *Backend) prune(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+// in the same transaction. more tells whether there may be more to forget.
+func (b *Backend) prune(ctx context.Context) (more bool, err error) {
+	err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
 		var epoch, pruned int64
 		var floor *int64
 		err := tx.QueryRow(ctx, `SELECT s.epoch, s.pruned, (SELECT min(floor) FROM strongroom_nodes) FROM strongroom_state s WHERE s.id = 1`).Scan(&epoch, &pruned, &floor)
@@ -419,6 +424,7 @@ func (b *Backend) prune(ctx context.Context) error {
 		if upTo <= pruned {
 			return nil
 		}
+		more = upTo == *first-1+pruneMost
 		for _, statement := range []string{
 			`DELETE FROM strongroom_records WHERE key IN (SELECT key FROM strongroom_records WHERE epoch > $1 AND epoch <= $2)
 				AND EXISTS (SELECT 1 FROM strongroom_records n WHERE n.key = strongroom_records.key AND n.epoch > strongroom_records.epoch AND n.epoch <= $2)`,
@@ -435,4 +441,5 @@ func (b *Backend) prune(ctx context.Context) error {
 		}
 		return nil
 	})
+	return more && err == nil, err
 }
