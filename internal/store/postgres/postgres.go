@@ -11,7 +11,8 @@
 //     isolation level. Nothing depends on the order of sequences or of clocks.
 //   - A record is a row for each epoch at which it changed. A snapshot is an epoch:
 //     it needs no transaction in the database, and goes on after a failover. Versions
-//     that no node can ask for any more are removed by one of them.
+//     that no node can ask for any more are removed by one of them. What a node has
+//     lately read and written it keeps in memory, with the epochs at which it holds.
 //   - A commit whose answer was lost leaves its id behind. The next connection waits
 //     for the lock that the lost transaction held, and looks whether the id is there:
 //     what was committed is found out, never guessed.
@@ -19,7 +20,8 @@
 //     in its row what epoch it goes by. A change is acknowledged when the row of every
 //     other node says so, or that node's lease has run out and its row is removed; a
 //     node whose row is gone commits nothing and answers nothing until it has
-//     registered again. Notifications make that fast; without them it is right.
+//     registered again. Notifications make that fast, and spare the others a commit of
+//     their own by naming the one that they tell of; without them it is right.
 //
 // Leases are measured by each machine's steady clock ([clock.Steady]) alone. What is
 // assumed: within one lease the clocks of two machines drift by less than a tenth, and
