@@ -242,4 +242,14 @@ var bugs = []bug{
 		old: "	pool.AfterConnect = limitIdle\n", new: "",
 		pkg: "internal/server", run: "TestKeyslotsWhoseCommitIsLost/rotate",
 	},
+	{
+		name: "a node takes a change on another's word, whatever the database shows", file: "internal/store/postgres/snapshot.go",
+		old: " && len(last) > 0 && bytes.Equal(last, proof.id):", new: ":",
+		pkg: "internal/store/postgres", run: "TestAChangeThatIsNotReplicatedIsNotAdopted",
+	},
+	{
+		name: "what a node has read is shown at a later epoch", file: "internal/store/postgres/recent.go",
+		old: "!ok || epoch > r.known || epoch < h.epoch", new: "!ok || epoch < h.epoch",
+		pkg: "internal/store/postgres", run: "TestRecentShowsNoOtherEpoch",
+	},
 }

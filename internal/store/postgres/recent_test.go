@@ -79,6 +79,27 @@ func TestRecentShowsNoOtherEpoch(t *testing.T) {
 	}
 }
 
+// FuzzParseProof: what is heard is a proof that says itself again, or none.
+func FuzzParseProof(f *testing.F) {
+	f.Add(proof{"node-1", make([]byte, commitID), 7}.String())
+	f.Add("")
+	f.Add("a b c")
+	f.Add("node-1 00112233445566778899aabbccddee 7")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, ok := parseProof(text)
+		if !ok {
+			if p.node != "" || p.id != nil || p.epoch != 0 {
+				t.Errorf("%q is no proof, and makes %v", text, p)
+			}
+			return
+		}
+		again, ok := parseProof(p.String())
+		if !ok || again.String() != p.String() {
+			t.Errorf("%q makes %v, and that %v", text, p, again)
+		}
+	})
+}
+
 // TestRecentIsBounded: more than the bound is not held, and what is held is counted.
 func TestRecentIsBounded(t *testing.T) {
 	var r recent
