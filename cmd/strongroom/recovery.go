@@ -51,6 +51,9 @@ func (c *recoveryInitCmd) Run(a *app) error {
 			for i, share := range made.Texts {
 				fmt.Fprintf(&text, "\n# share %d of %d, set %s\n%s\n", i+1, made.Recovery.Shares, made.Recovery.Set, share)
 			}
+			if made.Problem != "" {
+				fmt.Fprintf(&text, "\n# These shares are in force. What went wrong afterwards: %s\n", strings.ReplaceAll(made.Problem, "\n", "\n# "))
+			}
 			text.WriteString("\n# Check them as they were written down: strongroom recovery verify\n")
 			return text.String()
 		})

@@ -48,6 +48,9 @@ type RecoveryShares struct {
 	Recovery   Recovery `json:"recovery"`
 	// Texts are the shares. They are secrets.
 	Texts []string `json:"shares"`
+	// Problem is what went wrong once the shares were in force, such as with the record
+	// of their making, which is then made later; empty when nothing did.
+	Problem string `json:"problem,omitempty"`
 }
 
 // RecoveryProof is shares of the recovery key, which are secrets.

@@ -51,6 +51,15 @@ func (b *Box) Seal(rand io.Reader, plaintext secret.Bytes, binding []byte) ([]by
 	return aead.Seal(sealed, nil, plaintext, binding), nil
 }
 
+// BoxVersion is the version of the domain key that something says it was sealed under in
+// a box; 0 for what cannot be.
+func BoxVersion(sealed []byte) uint32 {
+	if len(sealed) < boxHeader {
+		return 0
+	}
+	return binary.BigEndian.Uint32(sealed)
+}
+
 // Open returns what was sealed. Its error is ErrBox whatever is wrong with sealed.
 func (b *Box) Open(sealed, binding []byte) (secret.Bytes, error) {
 	if len(sealed) < boxHeader {

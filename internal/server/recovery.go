@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/seal/recovery"
+	"github.com/strongroom/strongroom/internal/store"
 )
 
 // recoveryOf returns the public half of the recovery key; nil where there is none.
@@ -53,7 +56,14 @@ func (o *operator) InitRecovery(ctx context.Context, by admin.Peer, in admin.New
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case len(made.Texts) > 0: // nobody would ever have the shares that are in force
+		made.Problem = err.Error()
+	case errors.Is(err, store.ErrUnknown):
+		return admin.RecoveryShares{}, problem("whether there is a new recovery key is not known: if there is, nobody has its shares, and those of before open nothing",
+			"Make another as soon as the database answers: strongroom recovery init --replace", err)
+	default:
 		return admin.RecoveryShares{}, err
 	}
 	return made, nil
@@ -137,9 +147,48 @@ func unsealWith(ctx context.Context, texts []string) func(*folder, map[string][]
 			return err
 		}
 		f.root, f.slots = root, meta[metaSlots]
-		f.domain, err = seal.Open(ctx, root, f.slots)
+		if f.domain, err = seal.Open(ctx, root, f.slots); err != nil {
+			return err
+		}
+		return f.checkVouched(ctx, meta)
+	}
+}
+
+// checkVouched refuses a version of the domain key that this deployment has not made. The
+// recovery key wraps with its public half, which lies in the folder: who can write there
+// could add a version that he knows, with a keyslot that the shares open, and wait until
+// what is sealed anew is sealed under it. The other roots take nobody's slots but their
+// own. So the newest version must be one that the audit trail was sealed under when it
+// was signed, for which one needs the first; or the record of its making must still wait
+// beside the keyslots, sealed under a version before.
+func (f *folder) checkVouched(ctx context.Context, meta map[string][]byte) error {
+	current := f.domain.Current()
+	if current == firstVersion {
+		return nil // another key in its place opens nothing that there is
+	}
+	if pending := meta[metaPending]; seal.BoxVersion(pending) < current {
+		box, err := f.domain.Box(seal.LabelPendingRecord)
+		if err != nil {
+			return err
+		}
+		if _, err := box.Open(pending, meta[metaSlots]); err == nil {
+			return nil
+		}
+	}
+	signer, err := journalSigner(f.domain)
+	if err != nil {
 		return err
 	}
+	reader, err := f.journalReader()
+	if err != nil {
+		return err
+	}
+	vouched, err := reader.SignedKeyVersion(ctx, signer.Public().(ed25519.PublicKey))
+	if err == nil && vouched == current {
+		return nil
+	}
+	return problem(fmt.Sprintf("the audit trail does not know version %d of the domain key, which the keyslots have: somebody may have added it", current),
+		"Nothing was changed. Keep the folder as it is, and restore a backup into another one: strongroom backup restore FILE --recovery --history "+f.dir, errors.Join(seal.ErrSlotsCorrupt, err))
 }
 
 type recovered struct {

@@ -103,3 +103,54 @@ func TestRecoveryWithoutAKey(t *testing.T) {
 		t.Error("33 shares are taken")
 	}
 }
+
+// TestSharesAreShownWhenTheyAreInForce: when the record of their making fails, or the
+// process dies behind it, whoever asked for shares has those that open.
+func TestSharesAreShownWhenTheyAreInForce(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, filepath.Join(t.TempDir(), "data"))
+	mustStop(t, mustStart(t, cfg))
+	in := cfg.folder()
+	shown := 0
+	for writes, finished := 0, false; !finished; writes++ {
+		if writes > 10 {
+			t.Fatal("it never ends")
+		}
+		f, err := openExisting(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backend := &dying{Backend: f.backend, left: -1}
+		f.backend = backend
+		o, err := newOperator(t.Context(), in, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := o.domain.Info()
+		backend.limit(writes)
+		made, failure := o.InitRecovery(t.Context(), someone, admin.NewRecovery{Needed: 2, Shares: 2, Replace: true})
+		finished = failure == nil && made.Problem == ""
+		backend.limit(0)
+		inForce := len(o.domain.Info().Roots) == 2 && o.domain.Info().Roots[1].ID != was.Roots[len(was.Roots)-1].ID
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if inForce != (len(made.Texts) > 0) {
+			t.Errorf("after %d writes there is a new recovery key: %v, and its shares are shown: %v", writes, inForce, len(made.Texts) > 0)
+		}
+		if len(made.Texts) == 0 {
+			continue
+		}
+		shown++
+		r, err := OpenRecovered(t.Context(), in, made.Texts)
+		if err != nil {
+			t.Fatalf("after %d writes: %v", writes, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shown < 2 {
+		t.Error("no write fails behind the one that puts the shares in force")
+	}
+}

@@ -190,6 +190,10 @@ func (s *Server) recordPending(ctx context.Context) error {
 		}
 		return errors.Join(sealChanges.Put(tx, store.Deployment, lastChange, sealChange{Slots: sum[:]}), tx.Append(record))
 	})
+	if err == nil {
+		// From here on the trail vouches for the slots; see checkVouched.
+		err = s.store.Checkpoint(ctx)
+	}
 	if err != nil {
 		return err
 	}
