@@ -289,7 +289,7 @@ func TestFlagsOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := flags.Serve.config(nil)
-	want := server.Config{DataDir: "./strongroom-data", CachedKeys: 10_000, Listen: "127.0.0.1:4566", Account: "000000000000", Regions: []string{"us-east-1"}, Seal: "file", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "pebble", Database: server.DatabaseSettings{Lease: time.Minute}}
+	want := server.Config{DataDir: "./strongroom-data", CachedKeys: 100_000, Listen: "127.0.0.1:4566", Account: "000000000000", Regions: []string{"us-east-1"}, Seal: "file", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "pebble", Database: server.DatabaseSettings{Lease: time.Minute}}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("the defaults are %+v, want %+v", got, want)
 	}
@@ -305,7 +305,7 @@ func TestFlagsOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = flags.Serve.config(nil)
-	want = server.Config{DataDir: "d", CachedKeys: 10_000, Listen: "l", Account: "a", Regions: []string{"r", "s"}, Seal: "x", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "y", Database: server.DatabaseSettings{Lease: time.Minute}, TLSCert: "c", TLSKey: "k", AttestationRoots: "n", SAMLAudiences: []string{"urn:o", "https://o/saml"}, Dev: true, DevListenAny: true, InsecureHTTP: true}
+	want = server.Config{DataDir: "d", CachedKeys: 100_000, Listen: "l", Account: "a", Regions: []string{"r", "s"}, Seal: "x", Root: server.RootSettings{HSMHelper: helperCommand()}, Store: "y", Database: server.DatabaseSettings{Lease: time.Minute}, TLSCert: "c", TLSKey: "k", AttestationRoots: "n", SAMLAudiences: []string{"urn:o", "https://o/saml"}, Dev: true, DevListenAny: true, InsecureHTTP: true}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("the flags give %+v, want %+v", got, want)
 	}
