@@ -177,7 +177,7 @@ func TestStoreCopy(t *testing.T) {
 		}
 		m.notServed(embedded, "were moved to the database")
 		m.check()
-		m.notServed(embedded, "is the folder of a node")
+		m.notServed(embedded, "were moved to the database") // now a node's folder
 		out = m.mustCopy(embedded)
 		if out.AuditRecords != 5+1+2+1 || out.Kept != "" {
 			t.Errorf("%+v", out)

@@ -82,6 +82,9 @@ func (cfg *Config) openBackends(ctx context.Context, in Folder) (backend store.B
 	_, node := os.Stat(filepath.Join(in.Dir, nodeFolder))
 	if !in.shared() {
 		if node == nil {
+			if err := movedFolder(in); err != nil {
+				return nil, nil, err
+			}
 			return nil, nil, problem(fmt.Sprintf("%s is the folder of a node, whose records are in a database", in.Dir),
 				"Name the database with --store, or better with STRONGROOM_STORE, which no list of processes shows.", nil)
 		}
