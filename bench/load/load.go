@@ -23,9 +23,10 @@ type Config struct {
 	Addr string
 	// TLS, if not nil, is how to speak TLS with it.
 	TLS *tls.Config
-	// Requests are sent in turns; there must be one at least. Connection i of n begins
-	// with request i, and goes on with i+n: with as many requests as connections, each
-	// connection sends its own over and over.
+	// Requests are sent in turns; there must be one at least. In a closed loop connection
+	// i of n begins with request i, and goes on with i+n: with as many requests as
+	// connections, each connection sends its own over and over. In an open loop they are
+	// sent in the order in which they are due, over whichever connection is free.
 	Requests [][]byte
 	// Connections is how many there are at once; must be set.
 	Connections int

@@ -27,6 +27,9 @@ func echo(t *testing.T) *httptest.Server {
 			http.Error(w, "no", http.StatusBadRequest)
 			return
 		}
+		if string(body) == "slow" {
+			time.Sleep(20 * time.Millisecond)
+		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(body))) // or net/http sends a long one in chunks
 		_, _ = w.Write(body)
 	}))
@@ -126,6 +129,26 @@ func TestClosedLoop(t *testing.T) {
 		}
 		if marks != 2 || result.Latency.Count() == 0 || result.Took < cfg.Duration/2 {
 			t.Errorf("%d marks, %d answers in %v", marks, result.Latency.Count(), result.Took)
+		}
+	})
+}
+
+// Requests are sent in their order, however long one of the connections is busy: the last
+// is not due in time.
+func TestOpenLoopKeepsTheOrder(t *testing.T) {
+	loops(t, func(t *testing.T, cfg Config) {
+		cfg.WarmUp, cfg.Rate = 0, 1000
+		cfg.Requests = [][]byte{post("slow")}
+		for range 39 {
+			cfg.Requests = append(cfg.Requests, post("a"))
+		}
+		cfg.Requests = append(cfg.Requests, post("refuse"))
+		result, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := result.Latency.Count(); got != 40 {
+			t.Errorf("%d answers to 40 requests", got)
 		}
 	})
 }

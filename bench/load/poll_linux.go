@@ -47,7 +47,7 @@ func (r *run) poll(ctx context.Context) (err error) {
 			if r.last(i) {
 				break
 			}
-			if err := p.send(&p.conns[i], time.Now()); err != nil {
+			if err := p.sendNext(&p.conns[i], time.Now()); err != nil {
 				return err
 			}
 		}
@@ -113,15 +113,21 @@ func (p *poller) close() error {
 	return err
 }
 
-// send sends a connection's next request, which began or was due at a moment.
-func (p *poller) send(c *polled, began time.Time) error {
-	request := p.Requests[c.next%len(p.Requests)]
+// sendNext sends a connection's next request in a closed loop.
+func (p *poller) sendNext(c *polled, now time.Time) error {
+	n := c.next
 	c.next += p.Connections
+	return p.send(c, n, now)
+}
+
+// send sends request n over a connection; it began or was due at a moment.
+func (p *poller) send(c *polled, n int, began time.Time) error {
+	request := p.Requests[n%len(p.Requests)]
 	c.began, c.text = began, c.text[:0]
 	p.busy++
-	n, err := unix.Write(c.fd, request)
-	if err == nil && n < len(request) {
-		err = fmt.Errorf("the connection took %d of %d bytes", n, len(request))
+	written, err := unix.Write(c.fd, request)
+	if err == nil && written < len(request) {
+		err = fmt.Errorf("the connection took %d of %d bytes", written, len(request))
 	}
 	return err
 }
@@ -193,10 +199,10 @@ func (p *poller) sendDue(now time.Time) error {
 		if due.After(now) || !due.Before(p.to) {
 			return nil
 		}
+		c, n := p.idle[0], p.sent
 		p.sent++
-		c := p.idle[0]
 		p.idle = append(p.idle[:0], p.idle[1:]...)
-		if err := p.send(c, due); err != nil {
+		if err := p.send(c, n, due); err != nil {
 			return err
 		}
 	}
@@ -262,7 +268,7 @@ func (p *poller) receive(c *polled) error {
 	case p.Rate > 0:
 		p.idle = append(p.idle, c)
 	case now.Before(p.to) && !p.last(c.next):
-		return p.send(c, now)
+		return p.sendNext(c, now)
 	}
 	return nil
 }

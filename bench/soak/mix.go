@@ -23,7 +23,7 @@ type mix struct {
 	made, rotated, policies int
 }
 
-// mostRotations is how many on-demand rotations a key may have; KMS's quota is 25.
+// mostRotations is how many on-demand rotations a key may have, KMS's quota.
 const mostRotations = 25
 
 // shares of a thousand calls; all others use keys.
