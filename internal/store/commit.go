@@ -33,6 +33,7 @@ func (s *Store) run() {
 			if !s.commit(group) {
 				return
 			}
+			s.reuse(group)
 		case stopped:
 			return
 		default:
@@ -83,11 +84,21 @@ func (s *Store) take() (group []*request, stopped bool) {
 		size += s.queue[n].bytes
 		n++
 	}
-	group, s.queue = s.queue[:n:n], s.queue[n:]
-	if len(s.queue) == 0 {
-		s.queue = nil
+	if n > 0 && n == len(s.queue) {
+		group, s.queue, s.spare = s.queue, s.spare, nil
+	} else {
+		group, s.queue = s.queue[:n:n], s.queue[n:]
 	}
 	return group, s.stopped != nil
+}
+
+// reuse lets a later queue be written where a group was, which nobody looks at any
+// more. Those of nodes are looked at until the others have confirmed them.
+func (s *Store) reuse(group []*request) {
+	if s.shared == nil {
+		clear(group)
+		s.spare = group[:0]
+	}
 }
 
 // commit makes a group durable, tells the watchers, shows the new state and
@@ -96,7 +107,7 @@ func (s *Store) commit(group []*request) bool {
 	ctx := context.Background() // callers stop waiting by themselves
 	base := s.epoch.Load()
 	batch := Batch{Epoch: base}
-	var records [][]byte
+	records := s.records[:0]
 	var changes []Change
 	frame := false
 	for _, req := range group {
@@ -106,19 +117,23 @@ func (s *Store) commit(group []*request) bool {
 		records = append(records, req.records...)
 		frame = frame || req.frame || len(req.records) > 0
 	}
+	defer func() {
+		clear(records) // they belong to the requests
+		s.records = records
+	}()
 	if len(batch.Writes) > 0 || frame {
-		ended := s.observed(group, len(records))
+		s.begins()
 		before, err := s.replaced(batch.Writes) // so that others need not wait for that
 		if err == nil {
 			err = s.prepare(ctx, base, group[0].urgent)
 		}
 		if err != nil {
-			ended(err)
+			s.ends(group, len(records), err)
 			return s.refuse(ctx, group, err)
 		}
 		live := s.live
 		err = s.write(ctx, &batch, before, frame, records)
-		ended(err)
+		s.ends(group, len(records), err)
 		if s.shared != nil && isNothing(err) {
 			s.live = live
 			return s.refuse(ctx, group, err)
@@ -155,20 +170,22 @@ func (s *Store) prepare(ctx context.Context, base uint64, urgent bool) error {
 	return s.backend.Prepare(ctx, base)
 }
 
-// observed tells the observer that a commit begins, and returns what tells it that the
-// commit has ended.
-func (s *Store) observed(group []*request, records int) (ended func(error)) {
+// begins and ends tell the observer of a commit.
+func (s *Store) begins() {
+	if s.observe != nil {
+		s.observe.CommitBegins()
+	}
+}
+
+func (s *Store) ends(group []*request, records int, err error) {
 	if s.observe == nil {
-		return func(error) {}
+		return
 	}
-	s.observe.CommitBegins()
-	return func(err error) {
-		bytes := 0
-		for _, req := range group {
-			bytes += req.bytes
-		}
-		s.observe.CommitEnds(len(group), records, bytes, err)
+	bytes := 0
+	for _, req := range group {
+		bytes += req.bytes
 	}
+	s.observe.CommitEnds(len(group), records, bytes, err)
 }
 
 func (s *Store) write(ctx context.Context, batch *Batch, before map[string][]byte, frame bool, records [][]byte) error {

@@ -143,6 +143,8 @@ type Store struct {
 	live         *liveSet
 	liveMAC      liveMAC
 	liveComputed bool
+	records      [][]byte   // room for those of a commit
+	spare        []*request // room for a queue, empty
 
 	mu         sync.Mutex
 	durable    *snapshot
