@@ -170,8 +170,8 @@ func TestOpenRefusesNonsense(t *testing.T) {
 		"one too few":     nil,
 		"one too many":    {0, 0, 0, 0, 0, 0, 0, 0},
 	} {
-		keys, err := deriveFrameKeys(testKey, &Hash{5})
-		if err != nil {
+		var keys frameKeys
+		if err := keys.derive(testKey, &Hash{5}); err != nil {
 			t.Fatal(err)
 		}
 		f := frame{deployment: "d", stream: "s", seq: 1, runStart: 1, count: 1, records: 1, keyVersion: 3, salt: Hash{5}, time: start}

@@ -20,6 +20,8 @@ type ReaderConfig struct {
 	NotFound error
 	// Key returns the journal key of a version; it must be set.
 	Key func(version uint32) (secret.Bytes, error)
+	// Recent is where the stream's writer leaves keys; if nil, all are derived.
+	Recent *RecentKeys
 }
 
 // Reader reads the records of one stream. It shows what the frames hold; that
@@ -287,14 +289,17 @@ func (r *Reader) each(f *frame, skip int, fn func(Entry) error) error {
 	return nil
 }
 
-func (r *Reader) open(f *frame) (*opened, error) { return r.openIn(nil, f) }
+func (r *Reader) open(f *frame) (*opened, error) {
+	o := new(opened)
+	return o, r.openIn(o, f)
+}
 
-func (r *Reader) openIn(room []byte, f *frame) (*opened, error) {
+func (r *Reader) openIn(o *opened, f *frame) error {
 	key, err := r.c.Key(f.keyVersion)
 	if err != nil {
-		return nil, fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
+		return fmt.Errorf("journal: key version %d of frame %d: %w", f.keyVersion, f.seq, err)
 	}
-	return f.openIn(room, key)
+	return o.open(f, r.c.Recent, key)
 }
 
 // From calls fn for each record of the frames with number seq or higher, in
@@ -340,7 +345,7 @@ func (r *Reader) Batches(ctx context.Context, from uint64, fn func(Batch) error)
 	if err != nil || from > last {
 		return err
 	}
-	var room []byte
+	var room opened
 	return r.between(ctx, from, last, func(f *frame) error {
 		b, err := r.batch(f, &room)
 		if err != nil {
@@ -356,7 +361,7 @@ func (r *Reader) Batch(ctx context.Context, seq uint64) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	return r.batch(f, new([]byte))
+	return r.batch(f, new(opened))
 }
 
 // HashOf returns the hash of a frame, without opening it.
@@ -368,16 +373,15 @@ func (r *Reader) HashOf(ctx context.Context, seq uint64) (Hash, error) {
 	return f.hash(), nil
 }
 
-// batch opens a frame into room, which it replaces when a larger one was needed.
-func (r *Reader) batch(f *frame, room *[]byte) (Batch, error) {
+// batch opens a frame into room.
+func (r *Reader) batch(f *frame, room *opened) (Batch, error) {
 	b := Batch{Seq: f.seq, Hash: f.hash(), Committed: f.time, First: f.records - uint64(f.count) + 1}
 	if f.count == 0 {
 		return b, nil
 	}
-	o, err := r.openIn(*room, f)
-	if err != nil {
+	if err := r.openIn(room, f); err != nil {
 		return Batch{}, err
 	}
-	b.Records, *room = o.records, o.body
+	b.Records = room.records
 	return b, nil
 }

@@ -175,6 +175,64 @@ func TestReaderStopsAndReports(t *testing.T) {
 	}
 }
 
+// A reader that gets keys from the writer shows what one does that derives them, and
+// notices what was changed.
+func TestReaderWithRecentKeys(t *testing.T) {
+	plain := newRig(t)
+	plain.c.Recent = new(RecentKeys)
+	plain.open()
+	r := plain.some()
+	if r.c.Recent.of[1].body == nil {
+		t.Fatal("the writer has left no keys")
+	}
+	ctx := context.Background()
+	without := r.reader()
+	with, err := NewReader(ReaderConfig{
+		Deployment: r.c.Deployment, Stream: r.c.Stream, Frames: r.kept, NotFound: errNoFrames, Key: journalKey, Recent: r.c.Recent,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(reader *Reader) (records []string) {
+		if err := reader.Batches(ctx, 1, func(b Batch) error {
+			for _, record := range b.Records {
+				records = append(records, string(record))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return records
+	}
+	if got, want := read(with), read(without); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("with the writer's keys: %q\nwithout: %q", got, want)
+	}
+	var exports [2]strings.Builder
+	for i, reader := range []*Reader{with, without} {
+		if err := reader.Export(ctx, &exports[i], testSigner, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if exports[0].String() != exports[1].String() {
+		t.Error("the commitments differ")
+	}
+	// Under the number of one frame stands another, and one of another writer.
+	other := newRigOf(t, 2)
+	other.c.Recent = r.c.Recent
+	other.open()
+	other.some()
+	if got, want := read(with), read(without); !slices.Equal(got, want) {
+		t.Errorf("after another writer: %q\nwithout: %q", got, want)
+	}
+	r.commit([]byte(`{"eventName":"Encrypt"}`))
+	last := r.kept.frames[len(r.kept.frames)-1]
+	last[len(last)-1] ^= 1
+	ignore := func(Batch) error { return nil }
+	if err := with.Batches(ctx, 1, ignore); !errors.Is(err, ErrKey) {
+		t.Errorf("a changed body is read: %v", err)
+	}
+}
+
 func TestLast(t *testing.T) {
 	r := newRig(t)
 	for want := range uint64(3) {

@@ -3,13 +3,14 @@ package journal
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
+	"sync"
 
 	"github.com/strongroom/strongroom/internal/secret"
 )
@@ -44,43 +45,97 @@ type frameKeys struct {
 	// reads records does not.
 	salts hash.Hash
 
-	// Room for salt, which would otherwise be allocated for each record.
+	// Room for what would otherwise be allocated for each record.
 	index [4]byte
 	sum   Hash
+	// digests are what the three HMACs of a frame are made of; nil until the first.
+	digests [6]hash.Hash
 }
 
-func deriveFrameKeys(journalKey secret.Bytes, salt *Hash) (*frameKeys, error) {
-	prk, err := hkdf.Extract(sha256.New, []byte(journalKey), salt[:])
-	if err != nil {
-		return nil, fmt.Errorf("journal: derive a frame's keys: %w", err)
-	}
-	defer clear(prk)
-	// Both keys are one block of HKDF-Expand long, T(1) = HMAC(PRK, info ‖ 0x01)
-	// (RFC 5869 §2.3); hkdf.Expand would set up an HMAC for each.
-	keys := &frameKeys{}
-	var room [sha256.Size]byte
-	defer clear(room[:])
-	h := hmac.New(sha256.New, prk)
+// hmac returns the HMAC-SHA-256 under key that is the i-th of three: it takes the
+// memory of the i-th before.
+func (k *frameKeys) hmac(i int, key []byte) hash.Hash {
+	next := 2 * i
+	return hmac.New(func() hash.Hash {
+		digest := &k.digests[next]
+		next++
+		if *digest == nil {
+			*digest = sha256.New()
+		} else {
+			(*digest).Reset()
+		}
+		return *digest
+	}, key)
+}
+
+// derive makes k the keys of the frame with this salt.
+func (k *frameKeys) derive(journalKey secret.Bytes, salt *Hash) error {
+	// HKDF-Extract is HMAC(salt, key) (RFC 5869 §2.2). Both keys are one block of
+	// HKDF-Expand long, T(1) = HMAC(PRK, info ‖ 0x01) (§2.3).
+	h := k.hmac(0, salt[:])
+	h.Write(journalKey)
+	prk := h.Sum(k.sum[:0])
+	h = k.hmac(1, prk)
 	h.Write(infoBody)
-	bodyKey := h.Sum(room[:0])
+	bodyKey := h.Sum(k.sum[:0])
+	defer clear(bodyKey)
 	h.Reset()
 	h.Write(infoSalts)
-	h.Sum(keys.seed[:0])
+	h.Sum(k.seed[:0])
+	k.salts = nil
 	block, err := aes.NewCipher(bodyKey)
+	if err == nil {
+		k.body, err = cipher.NewGCMWithRandomNonce(block)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("journal: a frame's cipher: %w", err)
+		return fmt.Errorf("journal: a frame's cipher: %w", err)
 	}
-	if keys.body, err = cipher.NewGCMWithRandomNonce(block); err != nil {
-		return nil, fmt.Errorf("journal: a frame's cipher: %w", err)
+	return nil
+}
+
+// RecentKeys hands the keys of the frames that were made last from writers to those who
+// read the frames at once. The zero value is ready for use, by any number at the same
+// time.
+type RecentKeys struct {
+	mu sync.Mutex
+	of [256]recentFrame // by the frames' numbers
+}
+
+type recentFrame struct {
+	salt, seed Hash
+	keyVersion uint32
+	body       cipher.AEAD
+}
+
+func (r *RecentKeys) add(f *frame, k *frameKeys) {
+	if r == nil {
+		return
 	}
-	return keys, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of[f.seq%uint64(len(r.of))] = recentFrame{f.salt, k.seed, f.keyVersion, k.body}
+}
+
+// find makes k the keys of f, if they are there.
+func (r *RecentKeys) find(f *frame, k *frameKeys) bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := &r.of[f.seq%uint64(len(r.of))]
+	if at.salt != f.salt || at.keyVersion != f.keyVersion || at.body == nil {
+		return false
+	}
+	k.seed, k.body, k.salts = at.seed, at.body, nil
+	return true
 }
 
 // salt returns the salt of the commitment to record index.
 func (k *frameKeys) salt(index int) Hash {
 	binary.BigEndian.PutUint32(k.index[:], uint32(index))
 	if k.salts == nil {
-		k.salts = hmac.New(sha256.New, k.seed[:])
+		k.salts = k.hmac(2, k.seed[:])
 	}
 	k.salts.Reset()
 	k.salts.Write(k.index[:])
@@ -113,44 +168,49 @@ func appendBody(dst []byte, records [][]byte) []byte {
 type opened struct {
 	body    []byte
 	records [][]byte
-	keys    *frameKeys
+	keys    frameKeys
 }
 
 // open decrypts the body of f and splits it. The error wraps ErrKey when the
 // body does not open. That the records are those of the Merkle root is not
 // checked: the cipher's tag has said so already, unless its writer was at fault.
-func (f *frame) open(journalKey secret.Bytes) (*opened, error) { return f.openIn(nil, journalKey) }
+func (f *frame) open(journalKey secret.Bytes) (*opened, error) {
+	o := new(opened)
+	return o, o.open(f, nil, journalKey)
+}
 
-// openIn is open into room, if that is large enough.
-func (f *frame) openIn(room []byte, journalKey secret.Bytes) (*opened, error) {
+// open makes o the body of f, in the memory that o has if that is enough.
+func (o *opened) open(f *frame, recent *RecentKeys, journalKey secret.Bytes) error {
+	o.body, o.records = o.body[:0], o.records[:0]
 	if f.count == 0 {
-		return &opened{}, nil
+		return nil
 	}
-	keys, err := deriveFrameKeys(journalKey, &f.salt)
+	if !recent.find(f, &o.keys) {
+		if err := o.keys.derive(journalKey, &f.salt); err != nil {
+			return err
+		}
+	}
+	plain, err := o.keys.body.Open(o.body, nil, f.body, f.additional())
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("%w (frame %d, key version %d)", ErrKey, f.seq, f.keyVersion)
 	}
-	plain, err := keys.body.Open(room[:0], nil, f.body, f.additional())
-	if err != nil {
-		return nil, fmt.Errorf("%w (frame %d, key version %d)", ErrKey, f.seq, f.keyVersion)
-	}
-	o := &opened{body: plain, records: make([][]byte, 0, f.count), keys: keys}
+	o.body, o.records = plain, slices.Grow(o.records, int(f.count))
 	for len(plain) > 0 {
 		if len(plain) < recordOverhead {
-			return nil, errors.New("journal: the body ends within a length")
+			return errors.New("journal: the body ends within a length")
 		}
 		n := binary.BigEndian.Uint32(plain)
 		plain = plain[recordOverhead:]
 		if n > MaxRecord || int(n) > len(plain) {
-			return nil, fmt.Errorf("journal: record %d claims %d bytes", len(o.records), n)
+			return fmt.Errorf("journal: record %d claims %d bytes", len(o.records), n)
 		}
 		o.records = append(o.records, plain[:n:n])
 		plain = plain[n:]
 	}
 	if len(o.records) != int(f.count) {
-		return nil, fmt.Errorf("journal: the body holds %d records, the header says %d", len(o.records), f.count)
+		return fmt.Errorf("journal: the body holds %d records, the header says %d", len(o.records), f.count)
 	}
-	return o, nil
+	return nil
 }
 
 // leaves returns the commitments to the opened records.

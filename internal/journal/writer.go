@@ -45,6 +45,8 @@ type Config struct {
 	// a digest of the store as it is after the commit that the frame belongs to.
 	// It must not call the writer.
 	State func() []byte
+	// Recent, if not nil, is told the keys of each frame.
+	Recent *RecentKeys
 }
 
 // Writer makes the frames of one stream. Frame is called by one goroutine; the
@@ -65,6 +67,7 @@ type Writer struct {
 	// Reused from frame to frame.
 	body, scratch []byte
 	leaves        []Hash
+	keys          frameKeys
 }
 
 // position is what the next frame continues.
@@ -213,11 +216,10 @@ func (w *Writer) frameLocked(records [][]byte) (uint64, []byte, error) {
 			return 0, nil, fmt.Errorf("the state digest has %d bytes, more than %d", len(f.state), MaxState)
 		}
 	}
-	keys, err := w.fillBody(&f, records)
-	if err != nil {
+	if err := w.fillBody(&f, records); err != nil {
 		return 0, nil, err
 	}
-	out, err := w.encode(&f, keys)
+	out, err := w.encode(&f)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -290,41 +292,41 @@ const keepBody = 4 << 20
 const jitter = time.Second
 
 // fillBody checks records, commits to them and leaves the body, not yet sealed,
-// in w.body.
-func (w *Writer) fillBody(f *frame, records [][]byte) (*frameKeys, error) {
+// in w.body, and its keys in w.keys.
+func (w *Writer) fillBody(f *frame, records [][]byte) error {
 	if len(records) == 0 {
-		return nil, nil
+		return nil
 	}
 	if len(records) > MaxFrameRecords {
-		return nil, fmt.Errorf("%d records, more than %d", len(records), MaxFrameRecords)
+		return fmt.Errorf("%d records, more than %d", len(records), MaxFrameRecords)
 	}
 	size := sealOverhead
 	for i, r := range records {
 		if err := checkRecord(r); err != nil {
-			return nil, fmt.Errorf("record %d: %w", i, err)
+			return fmt.Errorf("record %d: %w", i, err)
 		}
 		size += recordOverhead + len(r)
 	}
 	if size > MaxFrameBody {
-		return nil, fmt.Errorf("a body of %d bytes, more than %d", size, MaxFrameBody)
+		return fmt.Errorf("a body of %d bytes, more than %d", size, MaxFrameBody)
 	}
 	f.bodySize = uint32(size)
 	f.keyVersion = w.c.KeyVersion
 	if _, err := io.ReadFull(w.c.Rand, f.salt[:]); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
+		return fmt.Errorf("read randomness: %w", err)
 	}
-	keys, err := deriveFrameKeys(w.c.Key, &f.salt)
-	if err != nil {
-		return nil, err
+	if err := w.keys.derive(w.c.Key, &f.salt); err != nil {
+		return err
 	}
-	w.leaves, w.scratch = keys.leaves(w.leaves, w.scratch, records)
+	w.c.Recent.add(f, &w.keys)
+	w.leaves, w.scratch = w.keys.leaves(w.leaves, w.scratch, records)
 	f.root = merkleRoot(w.leaves)
 	w.body = appendBody(w.body[:0], records)
-	return keys, nil
+	return nil
 }
 
 // encode seals what fillBody left, signs, and returns the whole frame.
-func (w *Writer) encode(f *frame, keys *frameKeys) ([]byte, error) {
+func (w *Writer) encode(f *frame) ([]byte, error) {
 	headSize := f.headerSize()
 	if f.signed {
 		headSize += checkpointSize
@@ -332,7 +334,7 @@ func (w *Writer) encode(f *frame, keys *frameKeys) ([]byte, error) {
 	out := make([]byte, headSize, headSize+int(f.bodySize))
 	f.header = f.appendHeader(out[:0])[:f.headerSize()]
 	if f.count > 0 {
-		out = keys.body.Seal(out, nil, w.body, f.additional())
+		out = w.keys.body.Seal(out, nil, w.body, f.additional())
 		f.body = out[headSize:]
 		f.bodyHash = sha256.Sum256(f.body)
 		if cap(w.body) > keepBody {

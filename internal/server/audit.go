@@ -65,7 +65,7 @@ func newTrail(f *folder) (*trail, error) {
 
 func (f *folder) journalReader() (*journal.Reader, error) {
 	return journal.NewReader(journal.ReaderConfig{
-		Deployment: f.domain.Deployment(), Stream: streamName, Frames: f.backend, NotFound: store.ErrNotFound, Key: journalKey(f.domain),
+		Deployment: f.domain.Deployment(), Stream: streamName, Frames: f.backend, NotFound: store.ErrNotFound, Key: journalKey(f.domain), Recent: &f.recent,
 	})
 }
 

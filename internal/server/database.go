@@ -190,7 +190,7 @@ func (s *Server) openSpool(ctx context.Context) error {
 		return err
 	}
 	reader, err := journal.NewReader(journal.ReaderConfig{
-		Deployment: s.domain.Deployment(), Stream: name, Frames: s.folder.local, NotFound: store.ErrNotFound, Key: journalKey(s.domain),
+		Deployment: s.domain.Deployment(), Stream: name, Frames: s.folder.local, NotFound: store.ErrNotFound, Key: journalKey(s.domain), Recent: &s.folder.recent,
 	})
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/pebble"
@@ -63,6 +64,8 @@ type folder struct {
 	regions []string
 	// skipEpochs is how far the epoch jumps: the folder is being restored.
 	skipEpochs uint64
+
+	recent journal.RecentKeys // of the frames of all its streams
 }
 
 func (f *folder) currentRoot() seal.Root {

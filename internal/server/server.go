@@ -234,6 +234,7 @@ func (s *Server) openJournal(ctx context.Context, stream string, frames store.Ba
 		Frames:     frames,
 		NotFound:   store.ErrNotFound,
 		State:      state,
+		Recent:     &s.folder.recent,
 	})
 }
 
