@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/strongroom/strongroom/internal/authz"
 )
@@ -14,7 +15,9 @@ type need struct {
 	key    found
 	// conditions are what the request says, for condition keys; may be nil.
 	conditions conditions
-	unnamed    string // see authz.Access
+	// crypto is conditions of a cryptographic operation, which take no memory so.
+	crypto  cryptoConditions
+	unnamed string // see authz.Access
 }
 
 // conditions answers the condition keys that depend on the request. Keys are in
@@ -25,7 +28,9 @@ type conditions interface {
 
 // may asks for a permission that a key's policy and grants decide on.
 func (s *Service) may(ctx context.Context, call *authz.Call, n need) error {
-	known := s.knownOf(ctx, call, &n)
+	known := contexts.Get().(*keyContext)
+	defer known.release()
+	*known = s.knownOf(ctx, call, &n)
 	access := n.access(known)
 	var err error
 	if access.Grants, err = s.grantsFor(ctx, call, &n); err != nil {
@@ -38,13 +43,21 @@ func (s *Service) may(ctx context.Context, call *authz.Call, n need) error {
 // permission.
 func (s *Service) could(ctx context.Context, call *authz.Call, n need) (bool, error) {
 	known := s.knownOf(ctx, call, &n)
-	allowed, err := call.Could(ctx, n.access(known))
+	allowed, err := call.Could(ctx, n.access(&known))
 	err = known.settled(err)
 	return err == nil && allowed, err
 }
 
-func (s *Service) knownOf(ctx context.Context, call *authz.Call, n *need) *keyContext {
-	return &keyContext{service: s, ctx: ctx, call: call, key: n.key, conditions: n.conditions}
+func (s *Service) knownOf(ctx context.Context, call *authz.Call, n *need) keyContext {
+	return keyContext{service: s, ctx: ctx, call: call, key: n.key, conditions: n.conditions, crypto: n.crypto}
+}
+
+// contexts are used again: a decision keeps nothing of what it was told.
+var contexts = sync.Pool{New: func() any { return new(keyContext) }}
+
+func (x *keyContext) release() {
+	*x = keyContext{}
+	contexts.Put(x)
 }
 
 func (n *need) access(known *keyContext) authz.Access {
@@ -86,6 +99,7 @@ type keyContext struct {
 	// key is the zero value where a permission is on no key.
 	key        found
 	conditions conditions
+	crypto     cryptoConditions
 	// failed is why a key could not be answered; see settled.
 	failed error
 }
@@ -112,7 +126,7 @@ func (x *keyContext) Values(name string) ([]string, bool) {
 	if x.conditions != nil {
 		return x.conditions.condition(name)
 	}
-	return nil, false
+	return x.crypto.condition(name)
 }
 
 func (x *keyContext) ofKey(name string) ([]string, bool) {

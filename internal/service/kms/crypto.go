@@ -53,6 +53,8 @@ func dryRun(asked *bool) error {
 
 // cryptoConditions answers the condition keys of cryptographic operations.
 type cryptoConditions struct {
+	// known is set where there could be an encryption context.
+	known     bool
 	context   map[string]string
 	algorithm string
 	// sameKey is set for ReEncrypt.

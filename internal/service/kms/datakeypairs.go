@@ -79,7 +79,7 @@ func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKey
 	k, err := s.keyFor(ctx, call, &keyUse{
 		keyID: in.keyID, grantTokens: in.grantTokens,
 		usage: api.KeyUsageTypeEncryptDecrypt, algorithm: symmetricDefault,
-		conditions: &cryptoConditions{context: in.context, algorithm: symmetricDefault, pairSpec: string(in.spec), recipient: in.recipient},
+		crypto: cryptoConditions{known: true, context: in.context, algorithm: symmetricDefault, pairSpec: string(in.spec), recipient: in.recipient},
 		check: func() error {
 			if row := specOf(api.KeySpec(in.spec)); row == nil || !row.pair || !row.in(call.Region) {
 				return api.UnsupportedOperationException(fmt.Sprintf("KeyPairSpec %s is not supported in this Region.", in.spec))

@@ -74,7 +74,7 @@ func (s *Service) dataKey(ctx context.Context, call *authz.Call, in *dataKeyRequ
 		return nil, err
 	}
 	algorithm := string(api.EncryptionAlgorithmSpecSymmetricDefault)
-	if err := s.may(ctx, call, need{key: k, conditions: &cryptoConditions{context: in.context, algorithm: algorithm, recipient: in.recipient}}); err != nil {
+	if err := s.may(ctx, call, need{key: k, crypto: cryptoConditions{known: true, context: in.context, algorithm: algorithm, recipient: in.recipient}}); err != nil {
 		return nil, err
 	}
 	length, err := in.length()

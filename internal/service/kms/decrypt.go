@@ -105,11 +105,11 @@ func (s *Service) sourceKey(ctx context.Context, call *authz.Call, from *source)
 	if k, err = s.withTokens(ctx, call, k, from.grantTokens); err != nil {
 		return found{}, "", err
 	}
-	conditions := &cryptoConditions{context: from.context, algorithm: from.algorithm, recipient: from.recipient}
+	conditions := cryptoConditions{known: true, context: from.context, algorithm: from.algorithm, recipient: from.recipient}
 	if from.sameKey != nil {
 		conditions.sameKey = from.sameKey(k.key)
 	}
-	if err := s.may(ctx, call, need{action: from.action, key: k, conditions: conditions, unnamed: unnamed}); err != nil {
+	if err := s.may(ctx, call, need{action: from.action, key: k, crypto: conditions, unnamed: unnamed}); err != nil {
 		return found{}, "", err
 	}
 	if named && k.ID != header.KeyID {

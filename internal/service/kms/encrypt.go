@@ -14,8 +14,8 @@ func (s *Service) Encrypt(ctx context.Context, call *authz.Call, in *api.Encrypt
 	if err != nil {
 		return nil, err
 	}
-	conditions := &cryptoConditions{context: in.EncryptionContext, algorithm: algorithm}
-	if err := s.may(ctx, call, need{key: k, conditions: conditions}); err != nil {
+	conditions := cryptoConditions{known: true, context: in.EncryptionContext, algorithm: algorithm}
+	if err := s.may(ctx, call, need{key: k, crypto: conditions}); err != nil {
 		return nil, err
 	}
 	if err := k.usable(call.Time, "Encrypt", api.KeyUsageTypeEncryptDecrypt, algorithm); err != nil {

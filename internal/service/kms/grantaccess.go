@@ -51,13 +51,6 @@ func (g *grantRecord) allows(u *use) bool {
 	return !g.Constraints.onContext() || u.known && g.Constraints.meets(u.context)
 }
 
-// contextual are conditions that know the encryption context of the request.
-type contextual interface {
-	encryptionContext() map[string]string
-}
-
-func (c *cryptoConditions) encryptionContext() map[string]string { return c.context }
-
 // grantsFor returns the grants by which the caller could have what it needs: for
 // each of its names one that covers the use, since one says as much as many. A key
 // without grants costs nothing here.
@@ -71,11 +64,8 @@ func (s *Service) grantsFor(ctx context.Context, call *authz.Call, n *need) ([]p
 		action = call.Action
 	}
 	name, _ := strings.CutPrefix(action, "kms:")
-	u := use{operation: api.GrantOperation(name), sourceARN: call.SourceARN}
-	switch c := n.conditions.(type) {
-	case contextual:
-		u.context, u.known = c.encryptionContext(), true
-	case *grantConditions:
+	u := use{operation: api.GrantOperation(name), sourceARN: call.SourceARN, context: n.crypto.context, known: n.crypto.known}
+	if c, ok := n.conditions.(*grantConditions); ok {
 		u.child = c.grant
 	}
 	var covering []policy.Grant

@@ -116,7 +116,7 @@ func (s *Service) mayRetire(ctx context.Context, call *authz.Call, k found, g *g
 	}
 	n := need{key: k}
 	known := s.knownOf(ctx, call, &n)
-	access := n.access(known)
+	access := n.access(&known)
 	// A policy without a document admits nobody: the grants alone do.
 	access.Policy = &policy.Source{Name: "grant " + g.ID}
 	access.Grants, access.GrantsSuffice = grants, true

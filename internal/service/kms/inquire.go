@@ -82,12 +82,13 @@ func (s *Service) Subject(ctx context.Context, call *authz.Call, id string) (Sub
 // CreateGrant may do by a grant depends on the grant that is to be made, which
 // nobody knows here: no grant counts for it.
 func (s *Service) Inquire(ctx context.Context, call *authz.Call, subject Subject, encryptionContext map[string]string) (authz.Access, error) {
-	conditions := &cryptoConditions{context: encryptionContext}
+	conditions := cryptoConditions{known: true, context: encryptionContext}
 	if subject.key.spec.family == symmetricKey && usesAlgorithm[call.Action] {
 		conditions.algorithm = string(api.EncryptionAlgorithmSpecSymmetricDefault)
 	}
-	n := need{key: found{key: subject.key}, conditions: conditions}
-	access := n.access(s.knownOf(ctx, call, &n))
+	n := need{key: found{key: subject.key}, crypto: conditions}
+	known := s.knownOf(ctx, call, &n)
+	access := n.access(&known)
 	var err error
 	access.Grants, err = s.grantsFor(ctx, call, &n)
 	return access, err

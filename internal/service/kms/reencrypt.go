@@ -59,8 +59,8 @@ func (s *Service) ReEncrypt(ctx context.Context, call *authz.Call, in *api.ReEnc
 	if destination, err = s.withTokens(ctx, call, destination, in.GrantTokens); err != nil {
 		return nil, err
 	}
-	conditions := &cryptoConditions{context: in.DestinationEncryptionContext, algorithm: destinationAlgorithm, sameKey: same(k.key)}
-	if err := s.may(ctx, call, need{action: "kms:ReEncryptTo", key: destination, conditions: conditions}); err != nil {
+	conditions := cryptoConditions{known: true, context: in.DestinationEncryptionContext, algorithm: destinationAlgorithm, sameKey: same(k.key)}
+	if err := s.may(ctx, call, need{action: "kms:ReEncryptTo", key: destination, crypto: conditions}); err != nil {
 		return nil, err
 	}
 	// Both keys are checked before either is used: no answer tells whether the

@@ -14,6 +14,7 @@ type keyUse struct {
 	usage       api.KeyUsageType
 	algorithm   string
 	conditions  conditions // may be nil
+	crypto      cryptoConditions
 	// check looks at how parameters go together, after the authorisation and before
 	// the key is looked at; may be nil.
 	check func() error
@@ -26,7 +27,7 @@ func (s *Service) keyFor(ctx context.Context, call *authz.Call, use *keyUse) (fo
 	if err != nil {
 		return found{}, err
 	}
-	if err := s.may(ctx, call, need{key: k, conditions: use.conditions}); err != nil {
+	if err := s.may(ctx, call, need{key: k, conditions: use.conditions, crypto: use.crypto}); err != nil {
 		return found{}, err
 	}
 	if use.check != nil {
