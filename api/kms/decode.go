@@ -98,8 +98,12 @@ func decodeCreateKey(body []byte) (any, error) {
 }
 
 func decodeDecapsulate(body []byte) (any, error) {
-	in := new(DecapsulateInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   DecapsulateInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -113,8 +117,12 @@ func decodeDecapsulate(body []byte) (any, error) {
 }
 
 func decodeDecrypt(body []byte) (any, error) {
-	in := new(DecryptInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   DecryptInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -173,8 +181,12 @@ func decodeDeleteImportedKeyMaterial(body []byte) (any, error) {
 }
 
 func decodeDeriveSharedSecret(body []byte) (any, error) {
-	in := new(DeriveSharedSecretInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   DeriveSharedSecretInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -308,8 +320,12 @@ func decodeEncapsulate(body []byte) (any, error) {
 }
 
 func decodeEncrypt(body []byte) (any, error) {
-	in := new(EncryptInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   EncryptInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -383,8 +399,12 @@ func decodeGenerateDataKeyWithoutPlaintext(body []byte) (any, error) {
 }
 
 func decodeGenerateMac(body []byte) (any, error) {
-	in := new(GenerateMacInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   GenerateMacInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -488,8 +508,12 @@ func decodeGetPublicKey(body []byte) (any, error) {
 }
 
 func decodeImportKeyMaterial(body []byte) (any, error) {
-	in := new(ImportKeyMaterialInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   ImportKeyMaterialInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -623,8 +647,12 @@ func decodePutKeyPolicy(body []byte) (any, error) {
 }
 
 func decodeReEncrypt(body []byte) (any, error) {
-	in := new(ReEncryptInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   ReEncryptInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -713,8 +741,12 @@ func decodeScheduleKeyDeletion(body []byte) (any, error) {
 }
 
 func decodeSign(body []byte) (any, error) {
-	in := new(SignInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   SignInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -818,8 +850,12 @@ func decodeUpdatePrimaryRegion(body []byte) (any, error) {
 }
 
 func decodeVerify(body []byte) (any, error) {
-	in := new(VerifyInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   VerifyInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err
@@ -833,8 +869,12 @@ func decodeVerify(body []byte) (any, error) {
 }
 
 func decodeVerifyMac(body []byte) (any, error) {
-	in := new(VerifyMacInput)
-	d := wire.ReadJSON(body)
+	mem := new(struct {
+		in   VerifyMacInput
+		room wire.Room
+	})
+	in := &mem.in
+	d := wire.ReadJSONInto(&mem.room, body)
 	in.decodeJSON(&d)
 	if err := d.Close(); err != nil {
 		return nil, err

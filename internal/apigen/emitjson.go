@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,8 +14,14 @@ func (s *service) jsonCodec() (decode, encode func(*writer)) {
 func (s *service) jsonDecoders(w *writer) {
 	for _, o := range s.Operations {
 		w.p("func decode%s(body []byte) (any, error) {", o.Name)
-		w.p("in := new(%s)", o.In.GoName)
-		w.p("d := wire.ReadJSON(body)")
+		if o.In.hasBlob() {
+			w.p("mem := new(struct {\nin %s\nroom wire.Room\n})", o.In.GoName)
+			w.p("in := &mem.in")
+			w.p("d := wire.ReadJSONInto(&mem.room, body)")
+		} else {
+			w.p("in := new(%s)", o.In.GoName)
+			w.p("d := wire.ReadJSON(body)")
+		}
 		w.p("in.decodeJSON(&d)")
 		s.finishDecode(w, o)
 	}
@@ -37,6 +44,11 @@ func (s *service) jsonDecoders(w *writer) {
 			w.p("}\nreturn %s(text)\n}\n", e.Name)
 		}
 	}
+}
+
+// hasBlob tells whether a member is a blob.
+func (s *structure) hasBlob() bool {
+	return slices.ContainsFunc(s.Fields, func(f *field) bool { return f.Kind == kindBlob })
 }
 
 func (s *service) finishDecode(w *writer, o *operation) {

@@ -33,6 +33,8 @@ type JSON struct {
 	// unknown are the names of skipped members by the depth of their object, to
 	// find those that come twice; nil until the first.
 	unknown *[maxDepth + 1]nameSet
+
+	room []byte // see ReadJSONInto
 }
 
 // ReadJSON begins to read body, which must stay unchanged until Close. An empty
@@ -42,6 +44,17 @@ func ReadJSON(body []byte) JSON {
 		body = []byte("{}")
 	}
 	return JSON{data: body}
+}
+
+// Room is memory for the small blobs of an input: beside it, they need none of their
+// own.
+type Room [192]byte
+
+// ReadJSONInto is ReadJSON with room for blobs, which is theirs as long as they are used.
+func ReadJSONInto(room *Room, body []byte) JSON {
+	d := ReadJSON(body)
+	d.room = room[:]
+	return d
 }
 
 // Close returns the first error, or one if something follows the value.

@@ -186,6 +186,41 @@ func TestBlob(t *testing.T) {
 	}
 }
 
+// Blobs that share the room of an input have nothing else in common.
+func TestBlobsInRoom(t *testing.T) {
+	var texts []string
+	for i, size := range []int{0, 1, 32, 64, 4096, 90, 3, 2, 1, 1} {
+		texts = append(texts, strings.Repeat(string(rune('a'+i)), size))
+	}
+	body := []byte{'['}
+	for i, text := range texts {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = AppendBlob(body, []byte(text))
+	}
+	room := new(Room)
+	d := ReadJSONInto(room, append(body, ']'))
+	var blobs [][]byte
+	for d.Array(); d.Element(); {
+		blobs = append(blobs, d.Blob())
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range blobs {
+		_ = append(blobs[i], "beyond"...)
+	}
+	for i := range blobs {
+		if blobs[i] == nil || string(blobs[i]) != texts[i] {
+			t.Errorf("blob %d is %q", i, blobs[i])
+		}
+	}
+	if room[0] != 'b' {
+		t.Error("the room was not used")
+	}
+}
+
 func TestTime(t *testing.T) {
 	for value, want := range map[string]string{
 		`0`: "1970-01-01T00:00:00Z", `1477431461`: "2016-10-25T21:37:41Z", `1.477431461E9`: "2016-10-25T21:37:41Z",

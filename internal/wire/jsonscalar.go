@@ -22,7 +22,7 @@ func (d *JSON) Blob() []byte {
 	if d.err != nil {
 		return nil
 	}
-	out := make([]byte, base64Strict.DecodedLen(len(text)))
+	out := d.take(base64Strict.DecodedLen(len(text)))
 	n, err := base64Strict.Decode(out, text)
 	// The decoder of the standard library steps over line breaks.
 	if err != nil || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
@@ -30,6 +30,16 @@ func (d *JSON) Blob() []byte {
 		return nil
 	}
 	return out[:n]
+}
+
+// take returns n bytes that nobody else has, never nil.
+func (d *JSON) take(n int) []byte {
+	if n == 0 || n > len(d.room) {
+		return make([]byte, n)
+	}
+	out := d.room[:n:n]
+	d.room = d.room[n:]
+	return out
 }
 
 // blobText reads a string that will be decoded as base64, which finds whatever
