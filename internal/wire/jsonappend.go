@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/base64"
 	"maps"
 	"slices"
 	"strconv"
@@ -72,7 +71,7 @@ func AppendString(dst []byte, s string) []byte {
 // AppendBlob appends b in base64.
 func AppendBlob(dst, b []byte) []byte {
 	dst = append(dst, '"')
-	dst = base64.StdEncoding.AppendEncode(dst, b)
+	dst = appendBase64(dst, b)
 	return append(dst, '"')
 }
 

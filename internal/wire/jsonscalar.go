@@ -2,14 +2,11 @@ package wire
 
 import (
 	"bytes"
-	"encoding/base64"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 )
-
-var base64Strict = base64.StdEncoding.Strict()
 
 // Blob reads base64 in the standard alphabet, padded, without line breaks. The
 // result is not nil unless the reader failed.
@@ -24,7 +21,7 @@ func (d *JSON) Blob() []byte {
 	}
 	out := d.take(base64Strict.DecodedLen(len(text)))
 	n, err := base64Strict.Decode(out, text)
-	// The decoder of the standard library steps over line breaks.
+	// The decoder steps over line breaks, as the standard library's does.
 	if err != nil || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
 		d.fail("A blob is not valid base64")
 		return nil

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/base64"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ func AppendBoolElement(dst []byte, name string, b bool) []byte {
 
 // AppendBlobElement appends bytes as an element in base64.
 func AppendBlobElement(dst []byte, name string, b []byte) []byte {
-	return AppendEnd(base64.StdEncoding.AppendEncode(AppendStart(dst, name), b), name)
+	return AppendEnd(appendBase64(AppendStart(dst, name), b), name)
 }
 
 // SortedKeys returns the keys of m in order, in which maps are answered.
