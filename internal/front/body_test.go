@@ -131,3 +131,25 @@ func TestMaxBodyMemory(t *testing.T) {
 		t.Errorf("%d bytes are still counted", n)
 	}
 }
+
+// TestAnswersInRoom has answers on either side of the sizes of room. No handler sees what
+// another has written.
+func TestAnswersInRoom(t *testing.T) {
+	addr, _ := start(t, Config{Handler: func(_ context.Context, req *wire.Request, resp *wire.Response) {
+		if room := resp.Room[:cap(resp.Room)]; !bytes.Equal(room, make([]byte, len(room))) {
+			t.Errorf("the room of %d bytes is not empty", len(room))
+		}
+		resp.Status, resp.Body = 200, append(resp.Room, req.Body...)
+	}})
+	c := dial(t, addr)
+	r := bufio.NewReader(c)
+	for _, n := range []int{1, usualBody, usualBody + 1, 3, largeBody, largeBody + 1, 3, smallBody, 3} {
+		body := strings.Repeat("0123456789abcdef", n/16+1)[:n]
+		if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", n, body); err != nil {
+			t.Fatal(err)
+		}
+		if resp, got := readAnswer(t, r, "POST"); resp.StatusCode != 200 || got != body {
+			t.Fatalf("%d bytes: got %s with %d bytes", n, resp.Status, len(got))
+		}
+	}
+}

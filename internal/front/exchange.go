@@ -21,7 +21,7 @@ type exchange struct {
 	resp     wire.Response
 	head     []byte
 	body     []byte
-	room     []byte // for the body of most answers
+	room     []byte // for the answer's body
 	answer   []byte
 	reserved int64 // of Config.MaxBodyMemory
 }
@@ -29,6 +29,9 @@ type exchange struct {
 // putExchange lets go of everything that belongs to a request.
 func (s *Server) putExchange(x *exchange) {
 	s.releaseBody(x)
+	if n := len(x.resp.Body); n > cap(x.room) && n <= largeBody {
+		x.room = make([]byte, 0, largeBody)
+	}
 	requested, answered := x.req.Headers, x.resp.Headers
 	clear(requested)
 	clear(answered)
@@ -45,8 +48,12 @@ func (s *Server) putExchange(x *exchange) {
 	s.exchanges.Put(x)
 }
 
-// usualBody is a little more than the body of most answers, in bytes.
-const usualBody = 1 << 10
+// Bytes of room: a little more than the bodies of most answers, and than those of answers
+// that hold the largest blob, of 4,096 bytes, and its ciphertext.
+const (
+	usualBody = 1 << 10
+	largeBody = 8 << 10
+)
 
 func (s *Server) limits() limits {
 	return limits{headers: s.cfg.MaxHeaders, body: s.cfg.MaxBodyBytes}
