@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/strongroom/strongroom/internal/sigv4/sigv4test"
@@ -21,12 +22,18 @@ import (
 
 // What an Encrypt may cost: counts do not depend on the machine, so that they say
 // when the hot path has become longer, which no time measured here could. The race
-// detector allocates for itself. There is one connection, so that no call shares the
-// cost of a commit with others, however fast the machine is: under load each costs
-// about half of this.
+// detector allocates for itself. With one connection no call shares the cost of a
+// commit with others, however fast the machine is.
 const (
-	encryptAllocations = 85
+	encryptAllocations = 75
 	encryptGarbage     = 14 << 10 // bytes
+)
+
+// What it may cost where 64 share commits: eight allocations are the call's own, and how
+// many calls share the some thirty of a commit is up to the machine.
+const (
+	sharedAllocations = 12
+	sharedGarbage     = 7 << 10 // bytes
 )
 
 // TestCostOfEncrypt counts what the whole process allocates for an Encrypt, from
@@ -42,6 +49,50 @@ func TestCostOfEncrypt(t *testing.T) {
 	t.Logf("an Encrypt allocates %.1f times, %.0f bytes", allocations, garbage)
 	if allocations > encryptAllocations || garbage > encryptGarbage {
 		t.Errorf("an Encrypt allocates %.1f times, %.0f bytes; it may %d times, %d bytes", allocations, garbage, encryptAllocations, encryptGarbage)
+	}
+}
+
+// TestCostOfSharedCommits is TestCostOfEncrypt with 64 connections.
+func TestCostOfSharedCommits(t *testing.T) {
+	const connections, warm, each = 64, 300, 1000
+	s := mustStart(t, config(t, filepath.Join(t.TempDir(), "data")))
+	_, created := post(t, s, "CreateKey", "{}")
+	_, rest, _ := strings.Cut(created, `"KeyId":"`)
+	raw := rawRequest(t, s, "Encrypt", fmt.Sprintf(`{"KeyId":%q,"Plaintext":"c2l4dGVlbiBieXRlcyAh"}`, rest[:36]))
+	var conns [connections]net.Conn
+	var readers [connections]*bufio.Reader
+	for i := range conns {
+		conn, err := net.Dial("tcp", s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns[i], readers[i] = conn, bufio.NewReaderSize(conn, 16<<10)
+	}
+	calls := func(n int) {
+		var all sync.WaitGroup
+		for i := range conns {
+			all.Go(func() {
+				for range n {
+					if err := exchangeRaw(conns[i], readers[i], raw); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+	calls(warm)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	calls(each)
+	runtime.ReadMemStats(&after)
+	allocations := float64(after.Mallocs-before.Mallocs) / (connections * each)
+	garbage := float64(after.TotalAlloc-before.TotalAlloc) / (connections * each)
+	t.Logf("an Encrypt of 64 allocates %.1f times, %.0f bytes", allocations, garbage)
+	if allocations > sharedAllocations || garbage > sharedGarbage {
+		t.Errorf("an Encrypt of 64 allocates %.1f times, %.0f bytes; it may %d times, %d bytes", allocations, garbage, sharedAllocations, sharedGarbage)
 	}
 }
 
