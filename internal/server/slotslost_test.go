@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/postgres"
+	"github.com/strongroom/strongroom/internal/store/postgres/postgrestest"
 )
 
 // lossy stands between a node and its database, and loses the end of a transaction that
@@ -43,52 +43,22 @@ const (
 // newLossy returns a proxy and the URL of the database through it.
 func newLossy(t *testing.T, to string) (*lossy, string) {
 	t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	socket := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &lossy{t: t, lost: make(chan struct{})}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.mu.Lock()
-			away := p.away
-			p.mu.Unlock()
-			database, err := net.Dial("unix", socket)
-			if err != nil || away {
-				_ = client.Close()
-				if err == nil {
-					_ = database.Close()
-				}
-				continue
-			}
-			p.mu.Lock()
+	return p, postgrestest.Relay(t, to, func(client, database net.Conn) {
+		c := &lossyConn{p: p, client: client, database: database}
+		p.mu.Lock()
+		away := p.away
+		if !away {
 			p.conns = append(p.conns, client, database)
-			p.mu.Unlock()
-			c := &lossyConn{p: p, client: client, database: database}
-			all.Go(c.ask)
-			all.Go(c.answer)
 		}
+		p.mu.Unlock()
+		if away {
+			c.close()
+			return
+		}
+		go c.answer()
+		c.ask()
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.cut()
-		all.Wait()
-	})
-	query.Del("host")
-	query.Set("sslmode", "disable")
-	u.Host, u.RawQuery = l.Addr().String(), query.Encode()
-	return p, u.String()
 }
 
 // lose has the nth transaction from now on that stores keyslots end so.

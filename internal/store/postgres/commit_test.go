@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,39 +31,14 @@ const (
 // newProxy returns a proxy and the URL of the database through it.
 func newProxy(t *testing.T, to string) (*proxy, string) {
 	t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	socket := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &proxy{}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			database, err := net.Dial("unix", socket)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			end := func() { _, _ = client.Close(), database.Close() }
-			var lost atomic.Bool // the answer to what was handed on
-			all.Go(func() { defer end(); p.pass(client, database, &lost) })
-			all.Go(func() { defer end(); answer(client, database, &lost) })
-		}
+	return p, postgrestest.Relay(t, to, func(client, database net.Conn) {
+		end := func() { _, _ = client.Close(), database.Close() }
+		var lost atomic.Bool // the answer to what was handed on
+		go func() { defer end(); answer(client, database, &lost) }()
+		defer end()
+		p.pass(client, database, &lost)
 	})
-	t.Cleanup(func() { _ = l.Close() })
-	query.Del("host")
-	u.Host, u.RawQuery = l.Addr().String(), query.Encode()
-	return p, u.String()
 }
 
 // answer hands on what the database says until that is to be lost.

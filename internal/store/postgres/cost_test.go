@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/store/postgres/postgrestest"
 	"github.com/strongroom/strongroom/internal/store/storetest"
 )
 
@@ -28,38 +27,13 @@ type meter struct {
 // newMeter returns a meter and the URL of a database through it.
 func newMeter(t *testing.T, to string) (*meter, string) {
 	t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	socket := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
 	m := &meter{}
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			database, err := net.Dial("unix", socket)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			end := func() { _, _ = client.Close(), database.Close() }
-			go func() { defer end(); _, _ = io.Copy(client, database) }()
-			go func() { defer end(); m.read(io.TeeReader(client, database)) }()
-		}
-	}()
-	query.Del("host")
-	query.Set("sslmode", "disable")
-	u.Host, u.RawQuery = l.Addr().String(), query.Encode()
-	return m, u.String()
+	return m, postgrestest.Relay(t, to, func(client, database net.Conn) {
+		end := func() { _, _ = client.Close(), database.Close() }
+		go func() { defer end(); _, _ = io.Copy(client, database) }()
+		defer end()
+		m.read(io.TeeReader(client, database))
+	})
 }
 
 // read counts the messages of a frontend (PostgreSQL documentation, 55.7): the first has
