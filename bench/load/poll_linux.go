@@ -76,7 +76,7 @@ type poller struct {
 // polled is a connection.
 type polled struct {
 	fd    int
-	next  int       // the number of its next request
+	next  int       // the number of its next request, in a closed loop
 	began time.Time // of the call under way, or when that was due
 	text  []byte    // what has come of its answer
 }

@@ -153,3 +153,24 @@ func TestAnswersInRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestRoomGrows: once an answer was longer there is more room, and nothing is left in what
+// there was.
+func TestRoomGrows(t *testing.T) {
+	s, err := New(Config{Handler: unwanted(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int]int{usualBody: usualBody, usualBody + 1: largeBody, largeBody: largeBody, largeBody + 1: usualBody} {
+		room := append(make([]byte, 0, usualBody), "secret"...)
+		x := &exchange{room: room[:0]}
+		x.resp.Body = append(room, make([]byte, size-len(room))...)
+		s.putExchange(x)
+		if cap(x.room) != want || len(x.room) != 0 {
+			t.Errorf("after %d bytes there is room for %d, want %d", size, cap(x.room), want)
+		}
+		if bytes.Contains(room, []byte("secret")) {
+			t.Errorf("after %d bytes the room still holds them", size)
+		}
+	}
+}

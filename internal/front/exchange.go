@@ -29,9 +29,7 @@ type exchange struct {
 // putExchange lets go of everything that belongs to a request.
 func (s *Server) putExchange(x *exchange) {
 	s.releaseBody(x)
-	if n := len(x.resp.Body); n > cap(x.room) && n <= largeBody {
-		x.room = make([]byte, 0, largeBody)
-	}
+	size := len(x.resp.Body)
 	requested, answered := x.req.Headers, x.resp.Headers
 	clear(requested)
 	clear(answered)
@@ -41,6 +39,9 @@ func (s *Server) putExchange(x *exchange) {
 	clear(x.head)
 	clear(x.body)
 	clear(x.room[:cap(x.room)])
+	if size > cap(x.room) && size <= largeBody {
+		x.room = make([]byte, 0, largeBody)
+	}
 	clear(x.answer)
 	if cap(x.answer) > smallBody {
 		x.answer = nil
@@ -48,8 +49,8 @@ func (s *Server) putExchange(x *exchange) {
 	s.exchanges.Put(x)
 }
 
-// Bytes of room: a little more than the bodies of most answers, and than those of answers
-// that hold the largest blob, of 4,096 bytes, and its ciphertext.
+// Bytes of room: a little more than the bodies of most answers, and, once an answer was
+// longer, than those with 4,096 bytes or their ciphertext.
 const (
 	usualBody = 1 << 10
 	largeBody = 8 << 10

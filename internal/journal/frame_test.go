@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,30 @@ func TestParseFrameRefuses(t *testing.T) {
 		if _, err := parseFrame(b); !errors.Is(err, errFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestKeysInEnforcedFIPSMode makes frames where Go's module refuses what is not approved:
+// there HMACs are made in another way.
+func TestKeysInEnforcedFIPSMode(t *testing.T) {
+	if os.Getenv("GODEBUG") == "fips140=only" {
+		r := newRig(t)
+		for range 3 {
+			r.frame(2)
+		}
+		if got := r.all(); len(got) != 6 {
+			t.Errorf("%d records", len(got))
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^TestKeysInEnforcedFIPSMode$")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

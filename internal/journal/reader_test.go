@@ -216,6 +216,12 @@ func TestReaderWithRecentKeys(t *testing.T) {
 	if exports[0].String() != exports[1].String() {
 		t.Error("the commitments differ")
 	}
+	// They do come from the writer: with another seed the commitments are others.
+	r.c.Recent.of[1].seed[0] ^= 1
+	var differs strings.Builder
+	if err := with.Export(ctx, &differs, testSigner, nil); err == nil && differs.String() == exports[1].String() {
+		t.Error("the reader has derived the keys of a frame that was just made")
+	}
 	// Under the number of one frame stands another, and one of another writer.
 	other := newRigOf(t, 2)
 	other.c.Recent = r.c.Recent

@@ -53,12 +53,13 @@ type frameKeys struct {
 }
 
 // hmac returns the HMAC-SHA-256 under key that is the i-th of three: it takes the
-// memory of the i-th before.
+// memory of the i-th before. hmac.New asks for two digests; with fips140=only it looks at
+// one more before.
 func (k *frameKeys) hmac(i int, key []byte) hash.Hash {
-	next := 2 * i
+	asked := 0
 	return hmac.New(func() hash.Hash {
-		digest := &k.digests[next]
-		next++
+		digest := &k.digests[2*i+asked%2]
+		asked++
 		if *digest == nil {
 			*digest = sha256.New()
 		} else {

@@ -117,7 +117,8 @@ type Journal interface {
 	// Frame chains records, oldest first and possibly none (a checkpoint), onto
 	// the stream and returns the frame that the backend writes under seq in the
 	// same atomic commit. Calls are serial and in commit order; after an error or
-	// a failed commit the process does not go on.
+	// a failed commit the process does not go on. records are valid during the call
+	// only.
 	Frame(records [][]byte) (seq uint64, frame []byte, err error)
 }
 

@@ -93,12 +93,10 @@ func (s *Store) take() (group []*request, stopped bool) {
 }
 
 // reuse lets a later queue be written where a group was, which nobody looks at any
-// more. Those of nodes are looked at until the others have confirmed them.
+// more.
 func (s *Store) reuse(group []*request) {
-	if s.shared == nil {
-		clear(group)
-		s.spare = group[:0]
-	}
+	clear(group)
+	s.spare = group[:0]
 }
 
 // commit makes a group durable, tells the watchers, shows the new state and

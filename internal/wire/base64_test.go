@@ -33,6 +33,7 @@ func sameBase64(t *testing.T, blob, text []byte) {
 func TestBase64(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
 	r := rand.New(random)
+	const odd = "AZ+/=-_\n\r \xa9"
 	for size := range 300 {
 		for range 30 {
 			blob := make([]byte, size)
@@ -40,7 +41,7 @@ func TestBase64(t *testing.T) {
 			text := []byte(base64.StdEncoding.EncodeToString(blob))
 			sameBase64(t, blob, text)
 			for range min(len(text), 1+r.IntN(3)) {
-				text[r.IntN(len(text))] = "AZ+/=-_\n\r é"[r.IntN(11)]
+				text[r.IntN(len(text))] = odd[r.IntN(len(odd))]
 			}
 			sameBase64(t, blob, text)
 			sameBase64(t, blob, text[:r.IntN(len(text)+1)])

@@ -15,7 +15,8 @@ type need struct {
 	key    found
 	// conditions are what the request says, for condition keys; may be nil.
 	conditions conditions
-	// crypto is conditions of a cryptographic operation, which take no memory so.
+	// crypto stands in for conditions in cryptographic operations: by value, so that
+	// nothing is allocated. One of the two is set at most.
 	crypto  cryptoConditions
 	unnamed string // see authz.Access
 }

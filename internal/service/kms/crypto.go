@@ -53,7 +53,8 @@ func dryRun(asked *bool) error {
 
 // cryptoConditions answers the condition keys of cryptographic operations.
 type cryptoConditions struct {
-	// known is set where there could be an encryption context.
+	// known says that the request may have an encryption context; without it, no grant
+	// applies that constrains one.
 	known     bool
 	context   map[string]string
 	algorithm string
