@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,52 +13,29 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/strongroom/strongroom/internal/store"
+	"github.com/strongroom/strongroom/internal/store/postgres/postgrestest"
 	"github.com/strongroom/strongroom/internal/store/storetest"
 )
 
 // route leads to a database, until its machine is cut off: then nothing comes through
 // it any more, and nobody is told.
 type route struct {
-	address string
-
 	mu    sync.Mutex
 	cut   bool
 	conns []net.Conn
 }
 
-// newRoute returns a route to a socket.
-func newRoute(t *testing.T, socket string) *route {
+// newRoute returns a route, and the URL of the database by it.
+func newRoute(t *testing.T, to string) (*route, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &route{address: l.Addr().String()}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			database, err := net.Dial("unix", socket)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			r.mu.Lock()
-			r.conns = append(r.conns, client, database)
-			r.mu.Unlock()
-			all.Go(func() { r.copy(client, database) })
-			all.Go(func() { r.copy(database, client) })
-		}
+	r := &route{}
+	return r, postgrestest.Relay(t, to, func(client, database net.Conn) {
+		r.mu.Lock()
+		r.conns = append(r.conns, client, database)
+		r.mu.Unlock()
+		go r.copy(client, database)
+		r.copy(database, client)
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		r.end()
-		all.Wait()
-	})
-	return r
 }
 
 // end ends the connections, so that those who wait for them know.
@@ -100,16 +76,18 @@ func (r *route) cutOff() {
 // routes returns two routes to one database, and its URL over both.
 func routes(t *testing.T) (first, second *route, through string) {
 	t.Helper()
-	u, err := url.Parse(shared(t).URL(t))
+	to := shared(t).URL(t)
+	first, one := newRoute(t, to)
+	second, two := newRoute(t, to)
+	u, err := url.Parse(one)
 	if err != nil {
 		t.Fatal(err)
 	}
-	query := u.Query()
-	socket := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
-	first, second = newRoute(t, socket), newRoute(t, socket)
-	query.Del("host")
-	query.Set("sslmode", "disable")
-	u.Host, u.RawQuery = first.address+","+second.address, query.Encode()
+	other, err := url.Parse(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host += "," + other.Host
 	return first, second, u.String()
 }
 
