@@ -45,6 +45,18 @@ func startRetained(t *testing.T, change func(*Config)) *retained {
 	return &retained{t, s}
 }
 
+// another starts a retention beside the server's own, which is at work already.
+func (r *retained) another(change func(*retention)) *retention {
+	r.Helper()
+	retain := must(r.newRetention())
+	change(retain)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); retain.run(ctx) }()
+	r.Cleanup(func() { stop(); <-ended })
+	return retain
+}
+
 // uses puts records of uses of a key into the trail, each in a frame with a checkpoint,
 // and lets days pass.
 func (r *retained) uses(n, days int) {
@@ -203,15 +215,15 @@ func TestRetentionWaitsForDeliveries(t *testing.T) {
 func TestRemovalIsFinishedAfterACrash(t *testing.T) {
 	r := startRetained(t, nil)
 	r.uses(5, 200)
-	keep, remove := r.folder.backend, r.retain.remove
-	r.retain.remove = func(context.Context, uint64) error { return errors.New("stubborn") }
-	_, err := r.retain.RemoveRecords(t.Context(), admin.Peer{}, admin.Removal{Days: 90})
-	r.retain.remove = remove
+	stubborn := r.another(func(retain *retention) {
+		retain.remove = func(context.Context, uint64) error { return errors.New("stubborn") }
+	})
+	_, err := stubborn.RemoveRecords(t.Context(), admin.Peer{}, admin.Removal{Days: 90})
 	if err == nil || !strings.Contains(err.Error(), "stubborn") {
 		t.Fatalf("%v", err)
 	}
 	first := func() (seq uint64) {
-		err := keep.Frames(t.Context(), 0, func(at uint64, _ []byte) error { seq = at; return errEnough })
+		err := r.folder.backend.Frames(t.Context(), 0, func(at uint64, _ []byte) error { seq = at; return errEnough })
 		if err != errEnough {
 			t.Fatal(err)
 		}
@@ -231,11 +243,12 @@ func TestRemovalIsFinishedAfterACrash(t *testing.T) {
 func TestNothingIsRemovedOfATrailThatWasChanged(t *testing.T) {
 	r := startRetained(t, nil)
 	r.uses(5, 200)
-	keep := r.folder.backend
-	r.retain.reader = must(journal.NewReader(journal.ReaderConfig{
-		Deployment: r.domain.Deployment(), Stream: streamName, Frames: changed{keep}, NotFound: store.ErrNotFound, Key: journalKey(r.domain),
-	}))
-	_, err := r.retain.RemoveRecords(t.Context(), admin.Peer{}, admin.Removal{Days: 90})
+	retain := r.another(func(retain *retention) {
+		retain.reader = must(journal.NewReader(journal.ReaderConfig{
+			Deployment: r.domain.Deployment(), Stream: streamName, Frames: changed{r.folder.backend}, NotFound: store.ErrNotFound, Key: journalKey(r.domain),
+		}))
+	})
+	_, err := retain.RemoveRecords(t.Context(), admin.Peer{}, admin.Removal{Days: 90})
 	if err == nil || !strings.Contains(err.Error(), "frame 3: ") || len(r.records("Encrypt")) != 5 {
 		t.Errorf("%v, and %d records are left", err, len(r.records("Encrypt")))
 	}
