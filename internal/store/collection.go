@@ -51,11 +51,18 @@ type Item[T any] struct {
 }
 
 // NewCollection declares a collection. The name is 1 to 64 bytes and fixed once
-// records exist; schema starts at 1. It panics when these or an index can't be,
-// because that is a mistake in the program.
+// records exist; schema starts at 1. It panics when these or an index can't be, or
+// when T's zero value can't be read as it is written, because that is a mistake in the
+// program.
 func NewCollection[T any](name string, schema uint16, indexes ...Index[T]) *Collection[T] {
 	if !validName(name) || schema == 0 {
 		panic(fmt.Sprintf("store: collection %.70q with schema %d", name, schema))
+	}
+	var none T
+	if text, err := json.Marshal(none); err == nil {
+		if _, err := decode[T](nil, text); err != nil {
+			panic(fmt.Sprintf("store: collection %q can't read the %T that it writes", name, none))
+		}
 	}
 	for i, index := range indexes {
 		again := slices.ContainsFunc(indexes[:i], func(x Index[T]) bool { return x.Name == index.Name })
@@ -84,13 +91,23 @@ func (c *Collection[T]) GetItem(r Reader, s Scope, id string) (Item[T], error) {
 	return c.open(r.reading(), key, id, value)
 }
 
+// key returns what a record is kept under.
+func (c *Collection[T]) key(s Scope, id string) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	return recordKey(s, c.name, id), nil
+}
+
 // get returns the key that a record is kept under, and what is kept there, or
 // ErrNotFound.
 func (c *Collection[T]) get(r Reader, s Scope, id string) (key, sealed []byte, err error) {
-	if err := errors.Join(s.check(), checkID(id)); err != nil {
+	if key, err = c.key(s, id); err != nil {
 		return nil, nil, err
 	}
-	key = recordKey(s, c.name, id)
 	if sealed, err = r.reading().get(key); errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %s", ErrNotFound, describeKey(key))
 	}
@@ -101,22 +118,41 @@ func (c *Collection[T]) get(r Reader, s Scope, id string) (key, sealed []byte, e
 func (c *Collection[T]) Put(tx *Tx, s Scope, id string, value T) (err error) {
 	defer func() { tx.spoil(err) }()
 	key, sealed, before, err := c.replaced(tx, s, id)
-	exists := err == nil
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
+	return c.write(tx, s, id, key, value, sealed, before.Value)
+}
+
+// Add writes a record under an id that was drawn at random for it, 122 bits or more, so
+// that nothing can be there: it does not look. What was there all the same would be lost
+// without a trace in the indexes, and found missing by [Store.CheckLive].
+func (c *Collection[T]) Add(tx *Tx, s Scope, id string, value T) (err error) {
+	defer func() { tx.spoil(err) }()
+	key, err := c.key(s, id)
+	if err != nil {
+		return err
+	}
+	var none T
+	return c.write(tx, s, id, key, value, nil, none)
+}
+
+// write puts value in the place of before, which is kept as sealed; nil for nothing.
+func (c *Collection[T]) write(tx *Tx, s Scope, id string, key []byte, value T, sealed []byte, before T) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("store: encoding %s: %w", describeKey(key), err)
 	}
-	// What will be read is what must be indexed: encoding may lose something, such
-	// as a time's zone or what isn't UTF-8.
-	stored, err := decode[T](key, text)
-	if err != nil {
-		return fmt.Errorf("store: %s could not be read back as it was encoded", describeKey(key))
-	}
-	if err := c.reindex(tx, s, id, before.Value, exists, stored, true); err != nil {
-		return err
+	if len(c.indexes) > 0 {
+		// What will be read is what must be indexed: encoding may lose something, such
+		// as a time's zone or what isn't UTF-8.
+		stored, err := decode[T](key, text)
+		if err != nil {
+			return fmt.Errorf("store: %s could not be read back as it was encoded", describeKey(key))
+		}
+		if err := c.reindex(tx, s, id, before, sealed != nil, stored, true); err != nil {
+			return err
+		}
 	}
 	return tx.put(key, c.schema, text, c.change(tx, s, id, false), sealed, true)
 }

@@ -333,3 +333,33 @@ func TestADatabaseOlderThanItsTrail(t *testing.T) {
 		t.Errorf("%v, want ErrRolledBack", err)
 	}
 }
+
+// TestAdd: what is added is read as what is put, without a look at what was there; what
+// was there nevertheless is found to be lost.
+func TestAdd(t *testing.T) {
+	b := storetest.Memory(t)
+	s := openLive(t, b, nil)
+	add := func(id string, v thing) {
+		t.Helper()
+		must(t, s.Update(t.Context(), func(tx *store.Tx) error { return things.Add(tx, scope, id, v) }))
+	}
+	add("one", thing{Name: "1", Owner: "alice"})
+	must(t, s.View(t.Context(), func(r store.Reader) error {
+		items, _, err := things.ScanIndex(r, scope, "owner", "alice", "", 10)
+		if err != nil || len(items) != 1 || items[0].Value != (thing{Name: "1", Owner: "alice"}) {
+			t.Errorf("%v, %v", items, err)
+		}
+		return nil
+	}))
+	if report := check(t, s, s.LiveState()); report.Err() != nil {
+		t.Error(report.Err())
+	}
+	add("one", thing{Name: "another"})
+	if report := check(t, s, s.LiveState()); report.Err() == nil {
+		t.Error("nobody sees that a record was lost")
+	}
+	err := s.Update(t.Context(), func(tx *store.Tx) error { return things.Add(tx, scope, "", thing{}) })
+	if !errors.Is(err, store.ErrKey) {
+		t.Errorf("an id of no bytes: %v, want ErrKey", err)
+	}
+}

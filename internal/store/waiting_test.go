@@ -120,7 +120,12 @@ func TestAPanicWhileScanningIsTheCallers(t *testing.T) {
 	_ = s.View(t.Context(), func(r store.Reader) error { _, _, err := broken.Scan(r, scope, "", 10); return err })
 }
 
-// exploding panics when it is decoded.
+// exploding panics when it is decoded from anything but its zero value.
 type exploding struct{}
 
-func (exploding) UnmarshalJSON([]byte) error { panic("boom") }
+func (exploding) UnmarshalJSON(text []byte) error {
+	if string(text) != "{}" {
+		panic("boom")
+	}
+	return nil
+}

@@ -70,7 +70,10 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 		if err := claimExternalKey(tx, &record); err != nil {
 			return nil, err
 		}
-		if err := s.putKey(tx, &record); err != nil {
+		if err := s.countNewKey(tx, record.Account, record.Region); err != nil {
+			return nil, err
+		}
+		if err := addKey(tx, &record); err != nil {
 			return nil, err
 		}
 		call.Audit.Resource(k.Account, keyResource, k.ARN)
@@ -82,20 +85,12 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 	return out, err
 }
 
-// putKey writes a key that is new in its region, if there is room for it.
-func (s *Service) putKey(tx *store.Tx, record *keyRecord) error {
-	if err := s.countNewKey(tx, record.Account, record.Region); err != nil {
+// addKey writes a key whose id was drawn for it.
+func addKey(tx *store.Tx, record *keyRecord) error {
+	if err := keyRecords.Add(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
 		return err
 	}
-	return storeKey(tx, record)
-}
-
-// storeKey writes a new key that counts against no quota.
-func storeKey(tx *store.Tx, record *keyRecord) error {
-	if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
-		return err
-	}
-	return ownerRecords.Put(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account})
+	return ownerRecords.Add(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account})
 }
 
 // newKeyRecord checks what kind of key is asked for, and describes it.

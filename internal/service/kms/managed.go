@@ -162,7 +162,7 @@ func (s *Service) makeManaged(ctx context.Context, by *authz.Call, m *managedSer
 			Account: record.Account, Region: record.Region, Name: m.alias(), Target: record.ID,
 			Created: record.Created, Updated: record.Created,
 		}
-		if err := errors.Join(storeKey(tx, record), putRotation(tx, record), aliasRecords.Put(tx, in, alias.Name, alias)); err != nil {
+		if err := errors.Join(addKey(tx, record), putRotation(tx, record), aliasRecords.Put(tx, in, alias.Name, alias)); err != nil {
 			return err
 		}
 		return events.addCall(tx, 0, &internal, made, createKeyRow.Name,

@@ -71,7 +71,10 @@ func (s *Service) replicateKey(ctx context.Context, call *authz.Call, in *api.Re
 		if err := keyRecords.Put(tx, scope(primary.Account, primary.Region), primary.ID, primary); err != nil {
 			return nil, err
 		}
-		if err := s.putKey(tx, &record); err != nil {
+		if err := s.countNewKey(tx, record.Account, record.Region); err != nil {
+			return nil, err
+		}
+		if err := putKey(tx, &record); err != nil {
 			return nil, err
 		}
 		if err := later(tx, &record, call.Time, finishReplica); err != nil {
@@ -81,6 +84,14 @@ func (s *Service) replicateKey(ctx context.Context, call *authz.Call, in *api.Re
 		return out, events.addCall(tx, 0, call, made, createKeyRow.Name,
 			createKeyRow.AuditRequest(nil, create), createKeyRow.AuditResponse(nil, &api.CreateKeyOutput{KeyMetadata: out.ReplicaKeyMetadata}))
 	})
+}
+
+// putKey writes a key that has the id of its primary.
+func putKey(tx *store.Tx, record *keyRecord) error {
+	if err := keyRecords.Put(tx, scope(record.Account, record.Region), record.ID, *record); err != nil {
+		return err
+	}
+	return ownerRecords.Put(tx, regionScope(record.Region), record.ID, ownerRecord{Account: record.Account})
 }
 
 // replicable tells whether a key can get a replica in region.
