@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/bench/load"
+	"github.com/strongroom/strongroom/e2e/binary"
 )
 
 // laps is what a measurement of a deployment takes, from when the first of its loads
@@ -44,7 +45,7 @@ func (l *laps) mark() (err error) {
 
 // moment takes the time.
 func (d *deployment) moment() (m moment, err error) {
-	m.machine, m.client = machineTime(), load.ProcessorTime()
+	m.machine, m.client = binary.MachineTime(), load.ProcessorTime()
 	for _, s := range d.servers {
 		spent, err := s.CPU()
 		if err != nil {

@@ -25,31 +25,6 @@ func fileSystem(folder string) string {
 	return fmt.Sprintf("file system %#x", int64(stat.Type))
 }
 
-// machineTime is the processor time that all programs of this machine have taken so
-// far, and those of others that the machine's processors are shared with, to a
-// hundredth of a second; 0 if that is not known.
-func machineTime() time.Duration {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	// proc(5): cpu user nice system idle iowait irq softirq steal
-	line, _, _ := strings.Cut(string(text), "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 {
-		return 0
-	}
-	var ticks int64
-	for _, i := range []int{1, 2, 3, 8} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return 0
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * (time.Second / 100)
-}
-
 // endedTime is the processor time of a process's children that have ended, to a
 // hundredth of a second; 0 if that is not known.
 func endedTime(pid int) time.Duration {

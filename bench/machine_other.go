@@ -10,10 +10,6 @@ import (
 // fileSystem names the file system that a folder is on, where it is known how.
 func fileSystem(string) string { return "unknown" }
 
-// machineTime is what all programs have taken of the processors; 0 where that is not
-// known.
-func machineTime() time.Duration { return 0 }
-
 // endedTime is the processor time of a process's children that have ended; 0 where that
 // is not known.
 func endedTime(int) time.Duration { return 0 }

@@ -78,6 +78,6 @@ func (w *stopwatch) lap(server *binary.Server) error {
 	if err != nil {
 		return err
 	}
-	w.server, w.machine = spent-w.server, machineTime()-w.machine
+	w.server, w.machine = spent-w.server, binary.MachineTime()-w.machine
 	return nil
 }

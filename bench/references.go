@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/bench/load"
+	"github.com/strongroom/strongroom/e2e/binary"
 )
 
 // emptyPoint measures an empty server that is sent Encrypts of so many bytes.
@@ -89,7 +90,7 @@ func (f *fleet) rawRSA() *point {
 // row, on one core.
 func alone(ctx context.Context, duration time.Duration, fn func() error) (*sample, error) {
 	var latency load.Histogram
-	machine, own, began := machineTime(), load.ProcessorTime(), time.Now()
+	machine, own, began := binary.MachineTime(), load.ProcessorTime(), time.Now()
 	for time.Since(began) < duration && ctx.Err() == nil {
 		before := time.Now()
 		if err := fn(); err != nil {
@@ -103,6 +104,6 @@ func alone(ctx context.Context, duration time.Duration, fn func() error) (*sampl
 		Throughput: float64(latency.Count()) / took.Seconds(),
 		P50:        micros(latency.Quantile(0.50)),
 		P99:        micros(latency.Quantile(0.99)),
-		Others:     max(0, (machineTime()-machine-(load.ProcessorTime()-own)).Seconds()/took.Seconds()),
+		Others:     max(0, (binary.MachineTime()-machine-(load.ProcessorTime()-own)).Seconds()/took.Seconds()),
 	}, ctx.Err()
 }

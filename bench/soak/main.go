@@ -6,9 +6,12 @@
 //
 // Requests are due at a fixed rate, and latency counts from when they were due. They are
 // signed ahead, for a window at a time. After each window a line is printed: what was
-// answered, how fast, and what the server has in memory. In the end the windows of the
+// answered, how fast, what the server has in memory, and how much of the processors other
+// programs took, and other machines that share them. In the end the windows of the
 // first third are compared with those of the last, by their medians; a warm-up of a
-// tenth, in which caches fill, belongs to neither.
+// tenth, in which caches fill, belongs to neither. Windows in which others took more than
+// a tenth of the processors say nothing of the server's latency, and are left out of it;
+// when more than three quarters of a third are, nothing can be said.
 //
 // Memory is the process's own: what is mapped of the executable comes and goes. The
 // audit trail grows on the disk by 1 KB a request.
@@ -22,6 +25,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -37,6 +41,8 @@ type options struct {
 	binary, data     string
 	// memory and p99 are how much higher the last third may be, as a factor.
 	memory, p99 float64
+	// others is the part of the processors from which on latencies are not judged.
+	others float64
 }
 
 func main() {
@@ -49,6 +55,7 @@ func main() {
 	flag.StringVar(&o.data, "data", "", "folder for the data folder; if empty, the system's for temporary files")
 	flag.Float64Var(&o.memory, "memory", 1.15, "fail when memory has grown by more than this factor")
 	flag.Float64Var(&o.p99, "p99", 1.5, "fail when p99 has grown by more than this factor")
+	flag.Float64Var(&o.others, "others", 0.1, "do not judge the latency of windows in which others took more of the processors")
 	flag.Parse()
 	if o.duration < 10*o.window || o.window < time.Second || o.rate*o.window.Seconds() < 1 || o.keys < 1 {
 		fail(errors.New("there must be ten windows of a second or more, and something to do in each"))
@@ -72,6 +79,7 @@ type line struct {
 	rate     float64 // requests a second
 	p50, p99 time.Duration
 	cpu      time.Duration // of the server, a request
+	others   float64       // the part of the processors that other programs and machines took
 	memory   binary.Memory
 }
 
@@ -108,8 +116,8 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("after %v: %w; the server said:\n%s", time.Since(began).Round(time.Second), err, s.Output())
 		}
 		lines = append(lines, l)
-		fmt.Printf("%8s  %6.0f/s  p50 %6d µs  p99 %7d µs  CPU %4d µs  memory %4d MB, resident %4d MB  %d keys made, %d rotations, %d policies\n",
-			time.Since(began).Round(time.Second), l.rate, l.p50.Microseconds(), l.p99.Microseconds(), l.cpu.Microseconds(),
+		fmt.Printf("%8s  %6.0f/s  p50 %6d µs  p99 %7d µs  CPU %4d µs  others %4.1f %%  memory %4d MB, resident %4d MB  %d keys made, %d rotations, %d policies\n",
+			time.Since(began).Round(time.Second), l.rate, l.p50.Microseconds(), l.p99.Microseconds(), l.cpu.Microseconds(), 100*l.others,
 			l.memory.Anonymous/1e6, l.memory.Resident/1e6, w.made, w.rotated, w.policies)
 	}
 	if err := s.Stop(); err != nil {
@@ -124,12 +132,12 @@ func window(ctx context.Context, s *binary.Server, w *mix, o options) (l line, e
 	if err != nil {
 		return line{}, err
 	}
-	var spent time.Duration
+	var spent, machine time.Duration
 	result, err := load.Run(ctx, load.Config{
 		Addr: s.Addr(), Requests: requests, Connections: 64, Rate: o.rate, Duration: o.window,
 		Mark: func() error {
 			now, err := s.CPU()
-			spent = now - spent
+			spent, machine = now-spent, binary.MachineTime()-machine
 			return err
 		},
 	})
@@ -138,6 +146,7 @@ func window(ctx context.Context, s *binary.Server, w *mix, o options) (l line, e
 	}
 	n := result.Latency.Count()
 	l = line{rate: float64(n) / result.Took.Seconds(), p50: result.Latency.Quantile(0.5), p99: result.Latency.Quantile(0.99), cpu: spent / time.Duration(n)}
+	l.others = max(0, (machine-spent-result.Client).Seconds()/result.Took.Seconds()/float64(runtime.NumCPU()))
 	l.memory, err = s.Memory()
 	return l, err
 }
@@ -146,28 +155,34 @@ func window(ctx context.Context, s *binary.Server, w *mix, o options) (l line, e
 func judge(lines []line, o options) error {
 	lines = lines[len(lines)/10:]
 	third := len(lines) / 3
-	median := func(of []line, figure func(line) float64) float64 {
-		values := make([]float64, len(of))
-		for i, l := range of {
-			values[i] = figure(l)
-		}
-		slices.Sort(values)
-		return values[len(values)/2]
+	first, last := lines[:third], lines[len(lines)-third:]
+	undisturbed := func(of []line) []line {
+		return slices.DeleteFunc(slices.Clone(of), func(l line) bool { return l.others > o.others })
 	}
 	var problems []error
-	for _, f := range []struct {
-		name, unit string
-		of         func(line) float64
-		most       float64
-	}{
-		{"memory", "MB", func(l line) float64 { return float64(l.memory.Anonymous) / 1e6 }, o.memory},
-		{"p99", "µs", func(l line) float64 { return float64(l.p99) / 1e3 }, o.p99},
-	} {
-		first, last := median(lines[:third], f.of), median(lines[len(lines)-third:], f.of)
-		fmt.Printf("%s: %.0f %s in the first third, %.0f in the last: ratio %.2f, at most %.2f\n", f.name, first, f.unit, last, last/first, f.most)
-		if last > first*f.most {
-			problems = append(problems, fmt.Errorf("%s has grown from %.0f to %.0f %s", f.name, first, last, f.unit))
+	compare := func(name, unit string, first, last []line, of func(line) float64, most float64) {
+		if len(first) <= third/4 || len(last) <= third/4 {
+			problems = append(problems, fmt.Errorf("others took too much of the processors to tell how %s went: %d and %d windows of %d are left", name, len(first), len(last), third))
+			return
+		}
+		before, after := median(first, of), median(last, of)
+		fmt.Printf("%s: %.0f %s in the first third (%d windows), %.0f in the last (%d): ratio %.2f, at most %.2f\n",
+			name, before, unit, len(first), after, len(last), after/before, most)
+		if after > before*most {
+			problems = append(problems, fmt.Errorf("%s has grown from %.0f to %.0f %s", name, before, after, unit))
 		}
 	}
+	compare("memory", "MB", first, last, func(l line) float64 { return float64(l.memory.Anonymous) / 1e6 }, o.memory)
+	compare("p99", "µs", undisturbed(first), undisturbed(last), func(l line) float64 { return float64(l.p99) / 1e3 }, o.p99)
 	return errors.Join(problems...)
+}
+
+// median returns the median of a figure.
+func median(of []line, figure func(line) float64) float64 {
+	values := make([]float64, len(of))
+	for i, l := range of {
+		values[i] = figure(l)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }

@@ -21,7 +21,13 @@ func lines(n int, fromMB, toMB, fromP99, toP99 float64) (all []line) {
 }
 
 func TestGrowthFails(t *testing.T) {
-	o := options{memory: 1.15, p99: 1.5}
+	o := options{memory: 1.15, p99: 1.5, others: 0.1}
+	disturbed := func(all []line, from, to int) []line {
+		for i := range all[from:to] {
+			all[from+i].others, all[from+i].p99 = 0.3, time.Second
+		}
+		return all
+	}
 	for name, c := range map[string]struct {
 		lines []line
 		want  string
@@ -33,6 +39,9 @@ func TestGrowthFails(t *testing.T) {
 		"a warm-up":          {append(lines(3, 10, 90, 50, 5), lines(27, 100, 100, 5, 5)...), ""},
 		"one slow window":    {append(lines(29, 100, 100, 5, 5), line{memory: binary.Memory{Anonymous: 100e6}, p99: time.Second}), ""},
 		"as few as there be": {lines(10, 100, 100, 5, 5), ""},
+		"others at times":    {disturbed(lines(30, 100, 100, 5, 5), 23, 29), ""},
+		"others and drift":   {disturbed(lines(30, 100, 100, 5, 20), 23, 27), "p99 has grown"},
+		"others all along":   {disturbed(lines(30, 100, 100, 5, 5), 3, 30), "to tell how p99 went"},
 	} {
 		err := judge(c.lines, o)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

@@ -2,6 +2,9 @@ package binary
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,4 +24,29 @@ func ProcessorTime(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("the processor time of process %d: %w", pid, err)
 	}
 	return time.Duration(spent.Nano()), nil
+}
+
+// MachineTime is the processor time that all programs of this machine have taken so
+// far, and those of others that the machine's processors are shared with, to a
+// hundredth of a second; 0 if that is not known.
+func MachineTime() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	// proc(5): cpu user nice system idle iowait irq softirq steal
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 {
+		return 0
+	}
+	var ticks int64
+	for _, i := range []int{1, 2, 3, 8} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100)
 }
