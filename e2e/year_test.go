@@ -100,6 +100,7 @@ func TestAYearOfKeys(t *testing.T) {
 	enableRotation(t, y.here, rotating, 90)
 	primary := createKey(t, y.here, &kms.CreateKeyInput{MultiRegion: aws.Bool(true)})
 	enableRotation(t, y.here, primary, 120)
+	y.now = time.Now() // not before the schedules begin, so that what is due is waited for
 	replica := y.replicate(primary)
 	imported := externalKey(t, y.here, nil)
 	in := wrapped(t, y.here, imported, 1)

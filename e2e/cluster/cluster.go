@@ -313,12 +313,21 @@ func (r *runner) collect() {
 
 // makeUser makes the user whose access is given and taken.
 func (r *runner) makeUser(ctx context.Context) error {
-	a := r.root.iam(ctx, r.urls[0], "CreateUser", url.Values{"UserName": {"probe"}})
-	if a.outcome() != done {
+	ask := func(node int, operation string) (a answer) {
+		for began := time.Now(); time.Since(began) < time.Minute; rest(ctx, 100*time.Millisecond) {
+			a = r.root.iam(ctx, r.urls[node], operation, url.Values{"UserName": {"probe"}})
+			if a.outcome() != unknown || ctx.Err() != nil {
+				break
+			}
+		}
+		return a
+	}
+	a := ask(0, "CreateUser")
+	if a.outcome() != done && a.code != "EntityAlreadyExists" {
 		return fmt.Errorf("%v: %s", a, a.body)
 	}
 	r.user = "arn:aws:iam::000000000000:user/probe"
-	a = r.root.iam(ctx, r.urls[1], "CreateAccessKey", url.Values{"UserName": {"probe"}})
+	a = ask(1, "CreateAccessKey")
 	id, secret := between(a.body, "AccessKeyId"), between(a.body, "SecretAccessKey")
 	if id == "" || secret == "" {
 		return fmt.Errorf("%v: %s", a, a.body)

@@ -57,21 +57,23 @@ const watchEvery = 40 * time.Millisecond
 
 // watch makes a key and asks every node to decrypt with it until ctx ends.
 func (r *runner) watch(ctx context.Context, workers *sync.WaitGroup) error {
-	a := r.root.kms(ctx, r.urls[0], "CreateKey", map[string]any{"Description": "watched"})
+	a, err := r.call(ctx, 0, "CreateKey", map[string]any{"Description": "watched"})
+	if err != nil {
+		return err
+	}
 	id := a.field("KeyMetadata", "KeyId")
-	if id == "" {
-		return fmt.Errorf("%v", a)
-	}
 	// What is changed to see whether changes are made is another one.
-	a = r.root.kms(ctx, r.urls[0], "CreateKey", map[string]any{"Description": "changed"})
-	if r.changed = a.field("KeyMetadata", "KeyId"); r.changed == "" {
-		return fmt.Errorf("%v", a)
+	if a, err = r.call(ctx, 0, "CreateKey", map[string]any{"Description": "changed"}); err != nil {
+		return err
 	}
-	a = r.root.kms(ctx, r.urls[0], "Encrypt", map[string]any{"KeyId": id, "Plaintext": "aGVsbG8="})
+	r.changed = a.field("KeyMetadata", "KeyId")
+	if a, err = r.call(ctx, 0, "Encrypt", map[string]any{"KeyId": id, "Plaintext": "aGVsbG8="}); err != nil {
+		return err
+	}
 	ciphertext := a.field("CiphertextBlob")
 	for n := range nodes {
-		if a := r.root.kms(ctx, r.urls[n], "Decrypt", map[string]any{"CiphertextBlob": ciphertext}); a.outcome() != done {
-			return fmt.Errorf("node %d: %v", n, a)
+		if a, err = r.call(ctx, n, "Decrypt", map[string]any{"CiphertextBlob": ciphertext}); err != nil || a.outcome() != done {
+			return fmt.Errorf("node %d: %v, %w", n, a, err)
 		}
 		w := &watcher{runner: r, node: n, ciphertext: ciphertext}
 		r.watchers = append(r.watchers, w)

@@ -126,6 +126,7 @@ func TestMaxBodyMemory(t *testing.T) {
 	if body := <-held; body != fmt.Sprintf("POST /hold %d", length) {
 		t.Errorf("got %q", body)
 	}
+	s.waitForConns(t, 0) // what it held is given back
 	wantStatus(t, send(t, addr, long("/")), 200)
 	if n := s.bodies.Load(); n != 0 {
 		t.Errorf("%d bytes are still counted", n)

@@ -334,9 +334,10 @@ func TestBusyIssuers(t *testing.T) {
 	const places = 8
 	let, asked := make(chan struct{}), make(chan struct{}, places)
 	var done sync.WaitGroup
-	var slow *fixture
+	var slows []*fixture
+	var tokens []string
 	for range places {
-		slow = &fixture{Issuer: oidctest.Start(t), t: t, verifier: f.verifier}
+		slow := &fixture{Issuer: oidctest.Start(t), t: t, verifier: f.verifier}
 		slow.registered = &oidc.Issuer{ARN: "arn", URL: slow.URL, ClientIDs: []string{"app"}, Thumbprints: []string{slow.Thumbprint}}
 		slow.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == oidctest.Discovery {
@@ -345,9 +346,11 @@ func TestBusyIssuers(t *testing.T) {
 			}
 			return false
 		})
-		one := slow
+		slows, tokens = append(slows, slow), append(tokens, slow.Token(slow.with(nil)))
+	}
+	for i, slow := range slows {
 		done.Go(func() {
-			if _, err := one.verify(one.Token(one.with(nil))); err != nil {
+			if _, err := slow.verify(tokens[i]); err != nil {
 				t.Error(err)
 			}
 		})
@@ -357,7 +360,7 @@ func TestBusyIssuers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, who := range map[string]*fixture{"another issuer": f, "an issuer that is being asked": slow} {
+	for name, who := range map[string]*fixture{"another issuer": f, "an issuer that is being asked": slows[0]} {
 		token, err := oidc.Parse(who.Token(who.with(nil)))
 		if err != nil {
 			t.Fatal(err)

@@ -67,10 +67,11 @@ type Config struct {
 	// Log must be set.
 	Log *slog.Logger
 
-	// Of tests: the file system of the store, and how long a call may wait for it. If
-	// not set, the machine's and callDeadline.
-	files    vfs.FS
-	patience time.Duration
+	// Of tests: the file system of the store, how long a call may wait for it, and how
+	// long a start may take for what is overdue. If not set, the machine's, callDeadline
+	// and catchUpTime.
+	files             vfs.FS
+	patience, catchUp time.Duration
 }
 
 func (cfg *Config) folder() Folder {

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -432,7 +433,7 @@ func (s *Server) catchUp() {
 	if s.folder.local != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), catchUpTime)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(s.cfg.catchUp, catchUpTime))
 	defer cancel()
 	s.kms.CatchUp(ctx)
 }

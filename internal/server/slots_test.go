@@ -297,7 +297,7 @@ func TestANodeThatEndsInTheMiddle(t *testing.T) {
 // with a version that it learns of by itself, or to its end when it has not the root.
 func TestANodeThatWasAway(t *testing.T) {
 	t.Parallel()
-	n := startNodes(t, 2, 2*time.Second)
+	n := startNodes(t, 2, 6*time.Second)
 	away := n.servers[1]
 	o := &operator{n.servers[0]}
 	away.unfollow() // it hears nothing, and its lease runs out

@@ -26,6 +26,8 @@ type lossy struct {
 	// in is how many such transactions are still to pass before one is lost; 0 for none.
 	in   int
 	what loss
+	// alone ends all other connections before that, and keeps the node away from then on.
+	alone bool
 	// away keeps the node from the database.
 	away  bool
 	conns []net.Conn
@@ -68,22 +70,22 @@ func (p *lossy) lose(what loss, n int) {
 	p.what, p.in = what, n
 }
 
-// cut ends all connections.
-func (p *lossy) cut() {
+// comeBack lets a node that was kept away make connections again.
+func (p *lossy) comeBack() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
+	p.away = false
 }
 
-// keepAway cuts the node off, or lets it come back.
-func (p *lossy) keepAway(away bool) {
+// keepAwayBut cuts the node off but for one connection.
+func (p *lossy) keepAwayBut(kept *lossyConn) {
 	p.mu.Lock()
-	p.away = away
-	p.mu.Unlock()
-	if away {
-		p.cut()
+	defer p.mu.Unlock()
+	p.away = true
+	for _, c := range p.conns {
+		if c != kept.client && c != kept.database {
+			_ = c.Close()
+		}
 	}
 }
 
@@ -127,10 +129,13 @@ func (c *lossyConn) ask() {
 				c.mu.Lock()
 				c.end = &what
 				c.mu.Unlock()
+				if c.p.alone {
+					c.p.keepAwayBut(c)
+				}
 				switch what {
 				case theCommit:
-					c.close()
 					close(c.p.lost)
+					c.close()
 					return
 				case theRoute:
 					close(c.p.lost)
@@ -154,8 +159,8 @@ func (c *lossyConn) answer() {
 		case end != nil && *end == theRoute:
 			return
 		case end != nil && *end == theAnswer:
-			c.close()
 			close(c.p.lost)
+			c.close()
 			return
 		case err != nil:
 			c.close()
@@ -294,15 +299,15 @@ func TestKeyslotsWhoseCommitIsLost(t *testing.T) {
 // more. That one, back, goes by what there is now although its settings name the old root.
 func TestKeyslotsThatANodeDoesNotHearOf(t *testing.T) {
 	t.Parallel()
-	n, p := lossyNodes(t, 2*time.Second)
+	n, p := lossyNodes(t, 6*time.Second)
 	o := &operator{n.servers[0]}
 	was := o.folder.currentRoot()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	p.alone = true
 	p.lose(theAnswer, 1)
 	go func() {
 		<-p.lost
-		p.keepAway(true)
 		stop()
 	}()
 	_, err := o.MigrateSeal(ctx, someone, admin.NewSeal{Kind: "passphrase", Passphrase: []byte(testPassphrase)})
@@ -318,7 +323,7 @@ func TestKeyslotsThatANodeDoesNotHearOf(t *testing.T) {
 		_, err := other.RotateDomainKey(t.Context(), someone)
 		return err == nil
 	})
-	p.keepAway(false)
+	p.comeBack()
 	slots := n.goBy()
 	if _, err := seal.Open(t.Context(), was, slots); !errors.Is(err, seal.ErrWrongRoot) {
 		t.Errorf("the old root: %v", err)

@@ -27,7 +27,7 @@ import (
 func config(t *testing.T, dir string) Config {
 	t.Helper()
 	return Config{DataDir: dir, Listen: "127.0.0.1:0", Account: "111122223333", Regions: []string{"us-east-1", "eu-west-1"},
-		Seal: "file", Store: "pebble", Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		Seal: "file", Store: "pebble", patience: time.Minute, catchUp: time.Minute, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 func mustStart(t *testing.T, cfg Config) *Server {

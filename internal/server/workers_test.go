@@ -62,7 +62,7 @@ func importExpiring(t *testing.T, n *nodes, s *Server, id string, validTo time.T
 // over, and all nodes' clocks say that they are due.
 func TestDueWorkIsDoneOnce(t *testing.T) {
 	t.Parallel()
-	n := startNodes(t, 1, 2*time.Second)
+	n := startNodes(t, 1, 6*time.Second)
 	first := n.servers[0]
 	n.start(filepath.Join(t.TempDir(), "data"), nil)
 	n.start(filepath.Join(t.TempDir(), "data"), nil)

@@ -216,7 +216,7 @@ func TestNoNameStandsOnDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"alice", "secret-key", account, region, "ncrypt", "kms"} {
+		for _, name := range []string{"alice", "secret-key", account, region, "ncrypt", "amazonaws"} {
 			if bytes.Contains(content, []byte(name)) {
 				t.Errorf("%s holds %q", path, name)
 			}

@@ -393,7 +393,11 @@ func TestHandshakesAreBounded(t *testing.T) {
 	var now, most atomic.Int32
 	dialling := make(chan struct{}, 10*maxHandshakes)
 	s.config.Dial = func(ctx context.Context, _ string, _ bool) (net.Conn, error) {
-		most.Store(max(most.Load(), now.Add(1)))
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
 		defer now.Add(-1)
 		dialling <- struct{}{}
 		<-ctx.Done()

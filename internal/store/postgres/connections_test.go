@@ -97,7 +97,7 @@ func TestASilentHost(t *testing.T) {
 	first, _, through := routes(t)
 	first.cutOff()
 	cfg := settings(through, "one")
-	cfg.Timeout = 2 * time.Second
+	cfg.Timeout = 8 * time.Second
 	open(t, cfg)
 	first.end()
 }
@@ -108,7 +108,7 @@ func TestASilentHost(t *testing.T) {
 func TestSilentConnections(t *testing.T) {
 	first, _, through := routes(t)
 	cfg := settings(through, "one")
-	cfg.Timeout = 2 * time.Second
+	cfg.Timeout = 8 * time.Second
 	b := open(t, cfg)
 	var asking sync.WaitGroup
 	for range 50 { // so that there are many connections

@@ -26,7 +26,10 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // settings are those of a node of a test, over a database that need not be durable.
 func settings(url, node string) postgres.Config {
-	return postgres.Config{URL: url, Node: node, NotDurable: true, Poll: 20 * time.Millisecond, Rand: rand.Reader, Log: quiet}
+	return postgres.Config{
+		URL: url, Node: node, NotDurable: true, Poll: 20 * time.Millisecond, Rand: rand.Reader, Log: quiet,
+		Timeout: time.Minute, // a machine may stand still
+	}
 }
 
 func open(t *testing.T, cfg postgres.Config) *postgres.Backend {

@@ -284,6 +284,7 @@ func TestOneLeads(t *testing.T) {
 		c.Steady = clock
 		nodes = append(nodes, newNode(t, c))
 	}
+	alive := 0
 	leader := func() (at int) {
 		for {
 			leads := 0
@@ -298,7 +299,7 @@ func TestOneLeads(t *testing.T) {
 			if leads == 1 {
 				return at
 			}
-			nodes[0].look()
+			nodes[alive].look()
 			clock.advance(time.Second)
 		}
 	}
@@ -313,6 +314,7 @@ func TestOneLeads(t *testing.T) {
 	if err := errors.Join(nodes[second].Store.Close(), nodes[second].backend.Close()); err != nil {
 		t.Fatal(err)
 	}
+	alive = 3 - first - second
 	if third := leader(); third == first || third == second {
 		t.Errorf("node %d leads after %d and %d", third, first, second)
 	}
@@ -321,7 +323,8 @@ func TestOneLeads(t *testing.T) {
 // TestPrune: versions that nobody can ask for go; one that is still read stays.
 func TestPrune(t *testing.T) {
 	ctx := context.Background()
-	nodes := three(t, func(c *postgres.Config) { c.Lease, c.Remember = time.Second, -1 }) // renewed four times in that
+	clock := &steady{}
+	nodes := three(t, func(c *postgres.Config) { c.Steady, c.Remember = clock, -1 })
 	put := func(from, to int) {
 		for i := from; i < to; i++ {
 			if err := nodes[i%3].put(ctx, "a", i); err != nil {
@@ -338,6 +341,7 @@ func TestPrune(t *testing.T) {
 			if n <= most {
 				return
 			}
+			clock.advance(10 * time.Millisecond) // leases last for a minute
 		}
 	}
 	put(1, 20)

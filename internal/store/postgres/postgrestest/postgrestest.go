@@ -120,7 +120,7 @@ func Shared() (start func(testing.TB) *Server, stop func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		if shared == nil {
-			shared = startIn(t, "fsync=off")
+			shared = startIn(t, "fsync=off", "autovacuum=off") // tests count transactions
 		}
 		return shared
 	}
