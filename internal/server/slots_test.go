@@ -341,3 +341,36 @@ func resume(t *testing.T, s *Server) (hang func()) {
 	t.Cleanup(hang)
 	return hang
 }
+
+// TestSlotsThatWereReplaced: a node that looks at the keyslots while it stores others
+// takes none for those in force that it has just replaced, which would end it.
+func TestSlotsThatWereReplaced(t *testing.T) {
+	t.Parallel()
+	n := startNodes(t, 1, 20*time.Second)
+	s := n.servers[0]
+	shared := s.folder.backend.(*postgres.Backend)
+	looking, stop := context.WithCancel(t.Context())
+	var looks sync.WaitGroup
+	for range 4 {
+		looks.Go(func() {
+			for looking.Err() == nil {
+				s.lookForVersion(looking, shared, 0)
+			}
+		})
+	}
+	for i := range 20 {
+		if shown, err := (&operator{s}).RotateDomainKey(t.Context(), someone); err != nil || int(shown.Version) != i+2 {
+			t.Errorf("rotation %d: version %d, %v", i+1, shown.Version, err)
+			break
+		}
+	}
+	stop()
+	looks.Wait()
+	select {
+	case cause := <-s.slots.ended:
+		t.Error(cause)
+	case <-s.stopped:
+		t.Error(s.Wait())
+	default:
+	}
+}

@@ -49,10 +49,7 @@ func (s *Server) refresh(ctx, life context.Context) (uint64, error) {
 	if !stale && version == s.slots.seen {
 		return epoch, nil
 	}
-	meta, err := shared.Meta(ctx)
-	if err == nil {
-		err = s.goBySlots(ctx, meta[metaSlots])
-	}
+	meta, err := s.goByStored(ctx, shared)
 	if err != nil {
 		s.slots.stale.Store(true)
 		return 0, err
@@ -73,10 +70,7 @@ func (s *Server) lookForVersion(ctx context.Context, shared *postgres.Backend, v
 		return // a version that nobody made is asked for, by who has changed the database
 	}
 	s.slots.mu.Unlock()
-	meta, err := shared.Meta(ctx)
-	if err == nil {
-		err = s.goBySlots(ctx, meta[metaSlots])
-	}
+	_, err := s.goByStored(ctx, shared)
 	if s.domain.Current() < version {
 		s.slots.mu.Lock()
 		s.slots.failed = steady.Elapsed()
@@ -85,10 +79,21 @@ func (s *Server) lookForVersion(ctx context.Context, shared *postgres.Backend, v
 	}
 }
 
-// goBySlots lets this node go by the keyslots that the database has.
-func (s *Server) goBySlots(ctx context.Context, slots []byte) error {
+// goByStored lets this node go by the keyslots that the database has, and returns the
+// unsealed area with them. They are read and taken in one step: those that were read
+// before this node went over to its own would be older than what it goes by.
+func (s *Server) goByStored(ctx context.Context, shared *postgres.Backend) (map[string][]byte, error) {
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()
+	meta, err := shared.Meta(ctx)
+	if err == nil {
+		err = s.goBySlots(ctx, meta[metaSlots])
+	}
+	return meta, err
+}
+
+// goBySlots lets this node go by keyslots that are in force. s.slots.mu is held.
+func (s *Server) goBySlots(ctx context.Context, slots []byte) error {
 	if bytes.Equal(slots, s.slots.inForce) {
 		return nil
 	}
