@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strongroom/strongroom/internal/malloc"
+	_ "github.com/strongroom/strongroom/internal/malloc"
 	"github.com/strongroom/strongroom/internal/server"
 )
 
@@ -109,7 +109,6 @@ func (c *serveCmd) Run(a *app) error {
 		log.Info("memory is not locked: keys in use could reach the swap, if there is any", "reason", err)
 	}
 	boundGarbage()
-	malloc.Bound()
 	signals := a.signals()
 	s, err := startUp(a, cfg, signals)
 	if err != nil || s == nil {

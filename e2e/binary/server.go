@@ -229,6 +229,9 @@ func (s *Server) Audit(verb string, args ...string) (*Result, error) {
 	return Run(s.path, append([]string{"audit", verb, "--data", s.Data}, args...)...)
 }
 
+// PID returns the process's id.
+func (s *Server) PID() int { return s.pid }
+
 // Memory is what a process has in memory, in bytes.
 type Memory struct {
 	// Resident is all of it, Peak its highest value so far.
