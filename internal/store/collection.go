@@ -61,7 +61,7 @@ func NewCollection[T any](name string, schema uint16, indexes ...Index[T]) *Coll
 	var none T
 	if text, err := json.Marshal(none); err == nil {
 		if _, err := decode[T](nil, text); err != nil {
-			panic(fmt.Sprintf("store: collection %q can't read the %T that it writes", name, none))
+			panic(fmt.Sprintf("store: collection %q can't read the %T that it writes: %v", name, none, err))
 		}
 	}
 	for i, index := range indexes {
@@ -125,8 +125,9 @@ func (c *Collection[T]) Put(tx *Tx, s Scope, id string, value T) (err error) {
 }
 
 // Add writes a record under an id that was drawn at random for it, 122 bits or more, so
-// that nothing can be there: it does not look. What was there all the same would be lost
-// without a trace in the indexes, and found missing by [Store.CheckLive].
+// that nothing can be there: it does not look. What was there all the same would be lost,
+// its index entries would lead to another record, and [Store.CheckLive] would miss it
+// unless both were written in one commit.
 func (c *Collection[T]) Add(tx *Tx, s Scope, id string, value T) (err error) {
 	defer func() { tx.spoil(err) }()
 	key, err := c.key(s, id)
