@@ -10,7 +10,7 @@
 // programs took, and other machines that share them. In the end the windows of the
 // first third are compared with those of the last, by their medians; a warm-up of a
 // tenth, in which caches fill, belongs to neither. Windows in which others took more than
-// a tenth of the processors say nothing of the server's latency, and are left out of it;
+// a fifth of a processor say nothing of the server's latency, and are left out of it;
 // when more than three quarters of a third are, nothing can be said. After each of them
 // there is a rest as long as a window, so that a virtual machine whose host gives it no
 // more for long has something to give again; the duration is without rests.
@@ -27,7 +27,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
@@ -43,7 +42,7 @@ type options struct {
 	binary, data     string
 	// memory and p99 are how much higher the last third may be, as a factor.
 	memory, p99 float64
-	// others is the part of the processors from which on latencies are not judged.
+	// others is how many processors others may take while latencies are judged.
 	others float64
 }
 
@@ -57,7 +56,7 @@ func main() {
 	flag.StringVar(&o.data, "data", "", "folder for the data folder; if empty, the system's for temporary files")
 	flag.Float64Var(&o.memory, "memory", 1.15, "fail when memory has grown by more than this factor")
 	flag.Float64Var(&o.p99, "p99", 1.5, "fail when p99 has grown by more than this factor")
-	flag.Float64Var(&o.others, "others", 0.1, "do not judge the latency of windows in which others took more of the processors")
+	flag.Float64Var(&o.others, "others", 0.2, "do not judge the latency of windows in which others took more processors than this")
 	flag.Parse()
 	if o.duration < 10*o.window || o.window < time.Second || o.rate*o.window.Seconds() < 1 || o.keys < 1 {
 		fail(errors.New("there must be ten windows of a second or more, and something to do in each"))
@@ -81,7 +80,7 @@ type line struct {
 	rate     float64 // requests a second
 	p50, p99 time.Duration
 	cpu      time.Duration // of the server, a request
-	others   float64       // the part of the processors that other programs and machines took
+	others   float64       // how many processors other programs and machines took
 	memory   binary.Memory
 }
 
@@ -118,8 +117,8 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("after %v: %w; the server said:\n%s", time.Since(began).Round(time.Second), err, s.Output())
 		}
 		lines = append(lines, l)
-		fmt.Printf("%8s  %6.0f/s  p50 %6d µs  p99 %7d µs  CPU %4d µs  others %4.1f %%  memory %4d MB, resident %4d MB  %d keys made, %d rotations, %d policies\n",
-			time.Since(began).Round(time.Second), l.rate, l.p50.Microseconds(), l.p99.Microseconds(), l.cpu.Microseconds(), 100*l.others,
+		fmt.Printf("%8s  %6.0f/s  p50 %6d µs  p99 %7d µs  CPU %4d µs  others %.2f  memory %4d MB, resident %4d MB  %d keys made, %d rotations, %d policies\n",
+			time.Since(began).Round(time.Second), l.rate, l.p50.Microseconds(), l.p99.Microseconds(), l.cpu.Microseconds(), l.others,
 			l.memory.Anonymous/1e6, l.memory.Resident/1e6, w.made, w.rotated, w.policies)
 		if l.others > o.others {
 			select {
@@ -154,7 +153,7 @@ func window(ctx context.Context, s *binary.Server, w *mix, o options) (l line, e
 	}
 	n := result.Latency.Count()
 	l = line{rate: float64(n) / result.Took.Seconds(), p50: result.Latency.Quantile(0.5), p99: result.Latency.Quantile(0.99), cpu: spent / time.Duration(n)}
-	l.others = max(0, (machine-spent-result.Client).Seconds()/result.Took.Seconds()/float64(runtime.NumCPU()))
+	l.others = max(0, (machine-spent-result.Client).Seconds()/result.Took.Seconds())
 	l.memory, err = s.Memory()
 	return l, err
 }
@@ -169,7 +168,7 @@ func judge(lines []line, o options) error {
 	}
 	var problems []error
 	compare := func(name, unit string, first, last []line, of func(line) float64, most float64) {
-		if len(first) <= third/4 || len(last) <= third/4 {
+		if enough := max(min(third, 3), (third+3)/4); len(first) < enough || len(last) < enough {
 			problems = append(problems, fmt.Errorf("others took too much of the processors to tell how %s went: %d and %d windows of %d are left", name, len(first), len(last), third))
 			return
 		}

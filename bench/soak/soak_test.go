@@ -21,7 +21,7 @@ func lines(n int, fromMB, toMB, fromP99, toP99 float64) (all []line) {
 }
 
 func TestGrowthFails(t *testing.T) {
-	o := options{memory: 1.15, p99: 1.5, others: 0.1}
+	o := options{memory: 1.15, p99: 1.5, others: 0.2}
 	disturbed := func(all []line, from, to int) []line {
 		for i := range all[from:to] {
 			all[from+i].others, all[from+i].p99 = 0.3, time.Second
