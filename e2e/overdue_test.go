@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -105,7 +106,9 @@ func TestWhatFallsDueWhileTheServerIsStopped(t *testing.T) {
 	mustStop(t, s)
 	s = startIn(t, s.Data, "--dev")
 	if !o.done(s) {
-		until(t, "the server to say that it was late", func() bool { return strings.Contains(s.Output(), "is done only after its start") })
+		until(t, "the server to say that there was no time for it", func() bool {
+			return strings.Contains(s.Output(), "is done only after its start") && strings.Contains(s.Output(), context.DeadlineExceeded.Error())
+		})
 	}
 	o.refused(s)
 	s.Kill()

@@ -66,6 +66,15 @@ func (r *runner) call(ctx context.Context, node int, operation string, in any) (
 	}
 }
 
+// succeeds is call for what must not be refused.
+func (r *runner) succeeds(ctx context.Context, node int, operation string, in any) (answer, error) {
+	a, err := r.call(ctx, node, operation, in)
+	if err == nil && a.outcome() != done {
+		err = fmt.Errorf("node %d: %s: %v %s", node, operation, a, a.body)
+	}
+	return a, err
+}
+
 // checkNode looks at everything through one node.
 func (r *runner) checkNode(ctx context.Context, node int) error {
 	aliases := map[string]string{}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,23 +56,23 @@ const watchEvery = 40 * time.Millisecond
 
 // watch makes a key and asks every node to decrypt with it until ctx ends.
 func (r *runner) watch(ctx context.Context, workers *sync.WaitGroup) error {
-	a, err := r.call(ctx, 0, "CreateKey", map[string]any{"Description": "watched"})
+	a, err := r.succeeds(ctx, 0, "CreateKey", map[string]any{"Description": "watched"})
 	if err != nil {
 		return err
 	}
 	id := a.field("KeyMetadata", "KeyId")
 	// What is changed to see whether changes are made is another one.
-	if a, err = r.call(ctx, 0, "CreateKey", map[string]any{"Description": "changed"}); err != nil {
+	if a, err = r.succeeds(ctx, 0, "CreateKey", map[string]any{"Description": "changed"}); err != nil {
 		return err
 	}
 	r.changed = a.field("KeyMetadata", "KeyId")
-	if a, err = r.call(ctx, 0, "Encrypt", map[string]any{"KeyId": id, "Plaintext": "aGVsbG8="}); err != nil {
+	if a, err = r.succeeds(ctx, 0, "Encrypt", map[string]any{"KeyId": id, "Plaintext": "aGVsbG8="}); err != nil {
 		return err
 	}
 	ciphertext := a.field("CiphertextBlob")
 	for n := range nodes {
-		if a, err = r.call(ctx, n, "Decrypt", map[string]any{"CiphertextBlob": ciphertext}); err != nil || a.outcome() != done {
-			return fmt.Errorf("node %d: %v, %w", n, a, err)
+		if _, err = r.succeeds(ctx, n, "Decrypt", map[string]any{"CiphertextBlob": ciphertext}); err != nil {
+			return err
 		}
 		w := &watcher{runner: r, node: n, ciphertext: ciphertext}
 		r.watchers = append(r.watchers, w)
