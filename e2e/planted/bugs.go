@@ -259,4 +259,11 @@ var bugs = []bug{
 		old: "		s.packed.drop(at)\n", new: "		_ = at\n",
 		pkg: "internal/store", run: "TestCache",
 	},
+	// Seals of several nodes, once more.
+	{
+		name: "a node takes keyslots that it has replaced meanwhile for another's", file: "internal/server/slotsfollow.go",
+		old: "	s.slots.mu.Lock()\n	defer s.slots.mu.Unlock()\n	meta, err := shared.Meta(ctx)\n",
+		new: "	meta, err := shared.Meta(ctx)\n	s.slots.mu.Lock()\n	defer s.slots.mu.Unlock()\n",
+		pkg: "internal/server", run: "TestSlotsThatWereReplaced",
+	},
 }
