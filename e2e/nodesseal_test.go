@@ -40,8 +40,10 @@ func newSealedNodes(t *testing.T, env, args [][]string) *sealedNodes {
 	return n
 }
 
+// settings are those of a node. Its lease is long: a node without one is not asked, and a
+// command that it would refuse is done.
 func (n *sealedNodes) settings(i int) []string {
-	return append([]string{"--store", n.url, "--lease", nodesLease}, n.args[i]...)
+	return append([]string{"--store", n.url, "--lease", "1m"}, n.args[i]...)
 }
 
 func (n *sealedNodes) start(i int) {
@@ -50,7 +52,12 @@ func (n *sealedNodes) start(i int) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(s.Kill)
+	n.t.Cleanup(func() {
+		s.Kill()
+		if n.t.Failed() {
+			n.t.Logf("node %d said:\n%s", i, s.Output())
+		}
+	})
 	n.servers[i] = s
 }
 
