@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
 	"time"
 
 	"github.com/strongroom/strongroom/internal/hsm"
@@ -128,8 +127,15 @@ func TestHangingModule(t *testing.T) {
 func TestHelperThatDoesNotRead(t *testing.T) {
 	stop := make(chan struct{})
 	cfg := hsm.Config{Module: "/memory", Token: hsm.Token{Label: "token"}, PIN: goodPIN}
-	c := hsm.StartLibrary(cfg, 0, func(_ io.Reader, out io.Writer) error {
-		_, err := out.Write([]byte{0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0}) // logged in
+	c := hsm.StartLibrary(cfg, 0, func(in io.Reader, out io.Writer) error {
+		var length [4]byte
+		_, err := io.ReadFull(in, length[:])
+		if err == nil {
+			_, err = io.CopyN(io.Discard, in, int64(binary.BigEndian.Uint32(length[:])))
+		}
+		if err == nil {
+			_, err = out.Write([]byte{0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0}) // logged in
+		}
 		<-stop
 		return err
 	})
