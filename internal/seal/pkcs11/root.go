@@ -205,11 +205,37 @@ func (r *Root) logInLocked(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	slot, err := r.cfg.Open(ctx, cfg)
+	for range looks {
+		if !errors.Is(err, hsm.ErrNoToken) || !sleep(ctx, lookAgain) {
+			break
+		}
+		slot, err = r.cfg.Open(ctx, cfg)
+	}
 	if errors.Is(err, hsm.ErrPIN) {
 		r.refused = append(secret.Bytes(nil), pin...)
 	}
 	r.slot = slot
 	return err
+}
+
+// A token that is not there may be away for a moment, as SoftHSM's is while another
+// process counts a wrong PIN in it. It has not been shown this one, and is looked for
+// again, so often and after so long.
+const (
+	looks     = 3
+	lookAgain = 100 * time.Millisecond
+)
+
+// sleep waits, and reports whether ctx goes on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (r *Root) logOutLocked() error {

@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -203,4 +204,25 @@ func TestRefusedPINIsTriedOnce(t *testing.T) {
 	}
 	release()
 	wantLoggedOut(t, r)
+}
+
+// TestATokenThatIsAwayForAMoment is looked for again, a few times.
+func TestATokenThatIsAwayForAMoment(t *testing.T) {
+	cfg := memory(hsmtest.NewToken("token", "1234"), "1234")
+	there, away := cfg.Open, 0
+	cfg.Open = func(ctx context.Context, c hsm.Config) (hsm.Slot, error) {
+		if away--; away >= 0 {
+			return nil, hsm.ErrNoToken
+		}
+		return there(ctx, c)
+	}
+	away = looks
+	r, err := Create(t.Context(), cfg, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away = looks + 1
+	if _, err := r.Wrap(t.Context(), secret.Bytes("x"), seal.Place{}); !errors.Is(err, hsm.ErrNoToken) {
+		t.Errorf("a token that is away: %v, want ErrNoToken", err)
+	}
 }
