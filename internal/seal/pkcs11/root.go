@@ -218,8 +218,8 @@ func (r *Root) logInLocked(ctx context.Context) error {
 	return err
 }
 
-// A token that is not there may be away for a moment, as SoftHSM's is while another
-// process counts a wrong PIN in it. It has not been shown this one, and is looked for
+// A token that is not there may be away for a moment, as SoftHSM's was seen to be while
+// other processes used it under load. It has not been shown the PIN, and is looked for
 // again, so often and after so long.
 const (
 	looks     = 3
