@@ -222,8 +222,8 @@ func (r *Root) logInLocked(ctx context.Context) error {
 // other processes used it under load. It has not been shown the PIN, and is looked for
 // again, so often and after so long.
 const (
-	looks     = 3
-	lookAgain = 100 * time.Millisecond
+	looks     = 5
+	lookAgain = 200 * time.Millisecond
 )
 
 // sleep waits, and reports whether ctx goes on.
