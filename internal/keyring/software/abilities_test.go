@@ -247,6 +247,26 @@ func TestAlteredRSACiphertexts(t *testing.T) {
 	}
 }
 
+// TestOAEPBlobsAreAsLongAsTheModulus cuts zeros off, which leaves the number that the
+// blob stands for what it was (RFC 8017 §7.1.2, step 1b).
+func TestOAEPBlobsAreAsLongAsTheModulus(t *testing.T) {
+	r, keys := asymmetric()
+	key := keys[keyring.RSA2048]
+	blob := []byte{1}
+	for blob[0] != 0 {
+		var err error
+		if blob, err = r.EncryptAsymmetric(ctx, key, keyring.OAEPSHA256, []byte("plaintext")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := r.DecryptAsymmetric(ctx, key, keyring.OAEPSHA256, blob); err != nil || string(got) != "plaintext" {
+		t.Errorf("whole: %v", err)
+	}
+	if _, err := r.DecryptAsymmetric(ctx, key, keyring.OAEPSHA256, blob[1:]); err != keyring.ErrInvalidCiphertext {
+		t.Errorf("without its zeros: %v", err)
+	}
+}
+
 // TestOAEPLimits: modulus − 2·hash − 2 bytes and not one more (RFC 8017 §7.1.1).
 func TestOAEPLimits(t *testing.T) {
 	r, keys := asymmetric()

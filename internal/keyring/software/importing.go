@@ -135,6 +135,9 @@ func unwrapRSA(key *rsa.PrivateKey, h crypto.Hash, aes bool, wrapped []byte) (se
 		}
 		wrapped, inner = wrapped[:key.Size()], wrapped[key.Size():]
 	}
+	if len(wrapped) != key.Size() { // RFC 8017 §7.1.2 step 1b; the library takes shorter ones
+		return nil, errUnwrap
+	}
 	plaintext, err := rsa.DecryptOAEP(h.New(), nil, key, wrapped, nil)
 	if err != nil || !aes {
 		return plaintext, err

@@ -106,6 +106,9 @@ func (k *rsaPrivate) decrypt(algorithm keyring.Algorithm, blob []byte) (secret.B
 	if err != nil {
 		return nil, err
 	}
+	if len(blob) != k.key.Size() { // RFC 8017 §7.1.2 step 1b; the libraries take shorter ones
+		return nil, keyring.ErrInvalidCiphertext
+	}
 	plaintext, err := k.DecryptOAEP(h, blob)
 	if err != nil {
 		return nil, keyring.ErrInvalidCiphertext
