@@ -86,7 +86,7 @@ func Start(tb testing.TB, options ...Option) *Server {
 	}
 }
 
-const stopWithin = 10 * time.Second
+const stopWithin = time.Minute
 
 // Advance moves the server's clock ahead: waiting periods end, schedules fall
 // due. The age of signatures is still judged by the machine's clock.

@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for something that does not come. No test that
 // passes waits for it.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // start serves cfg on a free port until the test ends.
 func start(t testing.TB, cfg Config) (addr string, s *Server) {

@@ -108,7 +108,7 @@ func TestRefusalsAreLoggedWithoutTheirBytes(t *testing.T) {
 }
 
 func TestSlowClients(t *testing.T) {
-	addr, _ := start(t, Config{Handler: ok, ReadTimeout: time.Second, IdleTimeout: time.Second})
+	addr, _ := start(t, Config{Handler: ok, ReadTimeout: 3 * time.Second, IdleTimeout: 3 * time.Second})
 	for name, tt := range map[string]struct {
 		raw    string
 		status int // 0: closed without an answer
@@ -137,7 +137,7 @@ func TestSlowClients(t *testing.T) {
 
 // TestSlowTrickle sends a header line now and again, each well within the timeout.
 func TestSlowTrickle(t *testing.T) {
-	addr, _ := start(t, Config{Handler: unwanted(t), ReadTimeout: time.Second})
+	addr, _ := start(t, Config{Handler: unwanted(t), ReadTimeout: 2 * time.Second})
 	c := dial(t, addr)
 	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\n")
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -294,7 +294,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 // TestAnEmptyLineBeginsNoRequest: what some clients send behind a body is no request that
 // has begun, which Shutdown would wait for and which would end in an answer of its own.
 func TestAnEmptyLineBeginsNoRequest(t *testing.T) {
-	addr, s := start(t, Config{Handler: ok, ReadTimeout: 500 * time.Millisecond})
+	addr, s := start(t, Config{Handler: ok, ReadTimeout: 2 * time.Second})
 	c := dial(t, addr)
 	r := bufio.NewReader(c)
 	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\n")

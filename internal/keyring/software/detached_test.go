@@ -3,6 +3,7 @@ package software
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"testing"
 
@@ -86,8 +87,10 @@ func TestDetachedOpensAfterRotation(t *testing.T) {
 		t.Errorf("an older material's ciphertext: %v", err)
 	}
 	fresh := mustDetach(t, r, rotated, "after", "")
-	if bytes.Equal(fresh.Metadata[:4], old.Metadata[:4]) {
-		t.Error("the metadata does not tell the materials apart")
+	for material, d := range map[string]keyring.Detached{key.Current.ID: old, rotated.Current.ID: fresh} {
+		if named := hex.EncodeToString(d.Metadata[1:4]); named != material[:6] {
+			t.Errorf("the metadata names %s, not %s", named, material)
+		}
 	}
 	if _, err := r.DecryptDetached(context.Background(), key, fresh, nil); !errors.Is(err, keyring.ErrInvalidCiphertext) {
 		t.Errorf("without the new material: %v", err)

@@ -62,7 +62,7 @@ func TestCredentialReport(t *testing.T) {
 	}
 	changed, err1 := time.Parse(time.RFC3339, rows[3][column["password_last_changed"]])
 	next, err2 := time.Parse(time.RFC3339, rows[3][column["password_next_rotation"]])
-	if err1 != nil || err2 != nil || !next.Equal(changed.AddDate(0, 0, 90)) || !strings.HasSuffix(rows[2][column["access_key_2_last_rotated"]], "+00:00") {
+	if err1 != nil || err2 != nil || !next.Equal(changed.UTC().AddDate(0, 0, 90)) || !strings.HasSuffix(rows[2][column["access_key_2_last_rotated"]], "+00:00") {
 		t.Errorf("a password of %v is good until %v", changed, next)
 	}
 	s.Advance(4 * time.Hour)

@@ -233,7 +233,7 @@ func TestWorker(t *testing.T) {
 				t.Fatalf("deleted %s, want %s", got, want)
 			}
 		case <-t.Context().Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s was not deleted", want)
 		}
 	}

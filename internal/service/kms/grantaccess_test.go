@@ -416,6 +416,9 @@ func drawConstraints(t *rapid.T) grantConstraints {
 	var c grantConstraints
 	if rapid.Bool().Draw(t, "subset?") {
 		c.Subset = pairs.Draw(t, "subset")
+		if len(c.Subset) == 0 {
+			c.Subset = nil // as newConstraints does
+		}
 	}
 	if rapid.Bool().Draw(t, "equals?") {
 		c.Equals = pairs.Draw(t, "equals")
