@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/wire"
 )
@@ -54,6 +55,8 @@ type Call struct {
 	// refused says that a permission was refused, or would have been.
 	refused  bool
 	recorded bool
+	// anew is the context that Work has returned; nil before.
+	anew context.Context
 
 	question question // that is being decided
 }
@@ -103,6 +106,23 @@ func (c *Call) Identify(p Principal) { c.Principal = p }
 
 // Attach binds the call to the pipeline that it runs in.
 func (c *Call) Attach(p Pipe) { c.pipe = p }
+
+// Work runs what needs a processor for long in time of its own, and returns the call's
+// context from then on, see [deadline.Work].
+func (c *Call) Work(ctx context.Context, work func(context.Context) error) (context.Context, error) {
+	var err error
+	c.anew, err = deadline.Work(ctx, work)
+	return c.anew, err
+}
+
+// Context returns the call's context: what Work returned or, before any, the one that it
+// began with.
+func (c *Call) Context(began context.Context) context.Context {
+	if c.anew != nil {
+		return c.anew
+	}
+	return began
+}
 
 // Authorized reports whether the handler has asked Authorize and was allowed.
 func (c *Call) Authorized() bool { return c.authorized }

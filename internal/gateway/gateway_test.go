@@ -19,6 +19,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/operation"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/sigv4"
@@ -494,6 +495,27 @@ func TestAfterTheDeadline(t *testing.T) {
 	h.gateway.Serve(ended, signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
 	if text := h.log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "calls=100") {
 		t.Errorf("the log a minute later: %s", text)
+	}
+}
+
+// TestAfterWork: what a call works does not count for what it waits.
+func TestAfterWork(t *testing.T) {
+	h := newHarness(t)
+	calls := deadline.NewCalls(clock.System(), 3*time.Second)
+	for _, failure := range []error{nil, awserr.Validation("no")} {
+		h.act = func(ctx context.Context, call *authz.Call, _ *input) (any, error) {
+			call.NeedsNoPermission()
+			_, err := call.Work(ctx, func(context.Context) error {
+				<-ctx.Done()
+				return failure
+			})
+			return "done", err
+		}
+		var resp wire.Response
+		h.gateway.Serve(calls.Context(t.Context()), signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
+		if want := map[bool]int{true: 200, false: 400}[failure == nil]; resp.Status != want || len(h.taken()) != 1 {
+			t.Errorf("%v: %d %s", failure, resp.Status, resp.Body)
+		}
 	}
 }
 

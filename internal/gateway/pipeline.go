@@ -81,6 +81,7 @@ func (g *Gateway) serve(ctx context.Context, x *exchange, call *authz.Call, s *o
 	*p = pipe{Directory: g.Directory, gateway: g, service: s, row: row, eventID: x.ids.event()}
 	call.Attach(p)
 	out, err := g.act(ctx, call, p, input)
+	ctx = call.Context(ctx)
 	if call.Recorded() {
 		// The effect and its record are durable: nothing may turn the answer into
 		// a refusal any more.

@@ -28,6 +28,7 @@ var layers = [][]string{
 	{
 		"internal/attestation",
 		"internal/backup",
+		"internal/deadline",
 		"internal/hsm",
 		"internal/journal",
 		"internal/keyring",

@@ -68,8 +68,8 @@ type Config struct {
 	Log *slog.Logger
 
 	// Of tests: the file system of the store, how long a call may wait for it, and how
-	// long a start may take for what is overdue. If not set, the machine's, callDeadline
-	// and catchUpTime.
+	// long a start may take for what is overdue. If not set, the machine's,
+	// deadline.Waiting and catchUpTime.
 	files             vfs.FS
 	patience, catchUp time.Duration
 }

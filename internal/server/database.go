@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/journal"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/spool"
@@ -212,7 +213,7 @@ func (s *Server) openSpool(ctx context.Context) error {
 // closeSpool sends what the node still has, if the database takes it.
 func (s *Server) closeSpool() error {
 	if s.spool != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
+		ctx, cancel := context.WithTimeout(context.Background(), deadline.Waiting)
 		defer cancel()
 		if err := s.leave(ctx); err != nil {
 			s.cfg.Log.Warn("some audit records may stay on this node's disk; its next start sends them to the database", "error", err)

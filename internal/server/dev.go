@@ -17,6 +17,7 @@ import (
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/awserr"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/gateway"
 	"github.com/strongroom/strongroom/internal/service/iam"
 	"github.com/strongroom/strongroom/internal/service/kms"
@@ -177,7 +178,7 @@ type fault struct {
 }
 
 // longestLatency leaves a delayed call time to succeed before its deadline.
-const longestLatency = callDeadline - time.Second
+const longestLatency = deadline.Waiting - time.Second
 
 // setFaults replaces the faults; an empty list takes them away.
 func (d *devTools) setFaults(body []byte) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/deadline"
 )
 
 // hangingDisk is the machine's disk, whose reads or writes hang while they are told to.
@@ -43,7 +44,7 @@ func (d *hangingDisk) letGo() {
 
 // TestADiskThatHangs: whoever calls is answered with an error that may be retried when
 // the time is over, whether the disk hangs in what a call reads or in what it writes;
-// and when it wakes up, all goes on. With callDeadline, which the test makes shorter,
+// and when it wakes up, all goes on. With deadline.Waiting, which the test makes shorter,
 // that time is 5 seconds.
 func TestADiskThatHangs(t *testing.T) {
 	cfg := config(t, filepath.Join(t.TempDir(), "data"))
@@ -60,7 +61,7 @@ func TestADiskThatHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := &hangingDisk{resume: make(chan struct{})}
 			cfg := cfg
-			cfg.files, cfg.patience = disk.files(), sharedFor+50*time.Millisecond
+			cfg.files, cfg.patience = disk.files(), deadline.SharedFor+50*time.Millisecond
 			s := mustStart(t, cfg) // nothing is cached yet
 			defer disk.letGo()
 			hang(disk)
@@ -84,7 +85,7 @@ func TestADiskThatHangs(t *testing.T) {
 func TestReadyzWhileTheDiskHangs(t *testing.T) {
 	disk := &hangingDisk{resume: make(chan struct{})}
 	cfg := config(t, filepath.Join(t.TempDir(), "data"))
-	cfg.files, cfg.patience = disk.files(), sharedFor+50*time.Millisecond
+	cfg.files, cfg.patience = disk.files(), deadline.SharedFor+50*time.Millisecond
 	s := mustStart(t, cfg)
 	defer disk.letGo()
 	disk.reads.Store(true)

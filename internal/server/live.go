@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/strongroom/strongroom/internal/admin"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
@@ -189,7 +190,7 @@ func (s *Server) watchRecords(ctx context.Context) {
 
 // abort ends the server because of a cause.
 func (s *Server) abort(cause error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
+	ctx, cancel := context.WithTimeout(context.Background(), deadline.Waiting)
 	defer cancel()
 	err := errors.Join(s.front.Shutdown(ctx), s.admin.Shutdown(ctx))
 	s.finish(errors.Join(cause, err))

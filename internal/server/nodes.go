@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/store"
 )
 
@@ -53,7 +54,7 @@ func (s *Server) noteNode(ctx context.Context, name string, want nodeRecord) err
 	if same, err := is(); same || err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, callDeadline)
+	bounded, cancel := context.WithTimeout(ctx, deadline.Waiting)
 	defer cancel()
 	err := s.store.Update(bounded, func(tx *store.Tx) error {
 		return nodeRecords.Put(tx, store.Deployment, name, want)

@@ -23,6 +23,7 @@ import (
 	"github.com/strongroom/strongroom/internal/admin"
 	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/delivery"
 	"github.com/strongroom/strongroom/internal/front"
 	"github.com/strongroom/strongroom/internal/gateway"
@@ -372,7 +373,7 @@ func (s *Server) serve(gate *gateway.Gateway) error {
 		tlsConfig = front.TLSConfig(certificate)
 	}
 	var err error
-	s.front, err = front.New(front.Config{Handler: s.deadlines().bound(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
+	s.front, err = front.New(front.Config{Handler: s.bounded(gate.Serve), TLS: tlsConfig, Log: s.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -566,7 +567,7 @@ func (s *Server) close() error {
 	err := s.closeSpool()
 	if s.store != nil {
 		if _, unsigned := s.journal.CheckpointDue(); unsigned {
-			ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
+			ctx, cancel := context.WithTimeout(context.Background(), deadline.Waiting)
 			// All that was acknowledged is durable without it.
 			if err := s.store.Checkpoint(ctx); err != nil {
 				s.cfg.Log.Warn("the journal's tail could not be signed; the next start signs it", "error", err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/seal"
 	"github.com/strongroom/strongroom/internal/store"
 	"github.com/strongroom/strongroom/internal/store/postgres"
@@ -278,7 +279,7 @@ func (o *offering) answer(meta map[string][]byte, n postgres.Node) (slotsAnswer,
 // withdraw takes the offer back. What is left when that fails is nobody's: the next
 // offer takes its place.
 func (o *offering) withdraw() {
-	ctx, cancel := context.WithTimeout(context.Background(), callDeadline)
+	ctx, cancel := context.WithTimeout(context.Background(), deadline.Waiting)
 	defer cancel()
 	err := o.shared.SetMetaIf(ctx, map[string][]byte{metaOffer: nil}, func(meta map[string][]byte, _ []postgres.Node) error {
 		if !bytes.Equal(meta[metaOffer], o.sealed) {

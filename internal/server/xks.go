@@ -168,7 +168,7 @@ func (s *Server) serveXKS() error {
 	if err != nil {
 		return err
 	}
-	f, err := front.New(front.Config{Handler: s.deadlines().bound(s.xks.Serve), TLS: config, Log: s.cfg.Log, MaxBodyBytes: xksapi.MaxRequest})
+	f, err := front.New(front.Config{Handler: s.bounded(s.xks.Serve), TLS: config, Log: s.cfg.Log, MaxBodyBytes: xksapi.MaxRequest})
 	if err != nil {
 		return err
 	}

@@ -56,11 +56,13 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 			return nil, err
 		}
 	default:
-		material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
-		if err != nil {
+		if ctx, err = call.Work(ctx, func(ctx context.Context) error {
+			material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
+			record.Materials = []generation{{Material: material}}
+			return err
+		}); err != nil {
 			return nil, fromKeyring(err)
 		}
-		record.Materials = []generation{{Material: material}}
 	}
 	out, err := authz.Commit(ctx, call, s.Store, func(tx *store.Tx) (*api.CreateKeyOutput, error) {
 		k, err := newKey(record, call.Partition, 0)

@@ -105,8 +105,12 @@ func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKey
 	if !ok {
 		return nil, errModule
 	}
-	private, public, err := module.GeneratePair(ctx, keyring.Spec(in.spec))
-	if err != nil {
+	var private secret.Bytes
+	var public []byte
+	if ctx, err = call.Work(ctx, func(ctx context.Context) (err error) {
+		private, public, err = module.GeneratePair(ctx, keyring.Spec(in.spec))
+		return err
+	}); err != nil {
 		return nil, fromKeyring(err)
 	}
 	ref := k.ref()

@@ -93,6 +93,7 @@ type harness struct {
 	// before, if set, runs in the pipeline before an operation does.
 	before func(call *authz.Call)
 	region string
+	ctx    context.Context // of calls
 	// services are beside KMS behind the gateway.
 	services []*operation.Service
 }
@@ -100,7 +101,7 @@ type harness struct {
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, clock: clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)), journal: &recorder{},
-		identity: map[string]string{}, log: &bytes.Buffer{}, region: region}
+		identity: map[string]string{}, log: &bytes.Buffer{}, region: region, ctx: context.Background()}
 	h.store = storetest.OpenConfig(t, store.Config{
 		Backend: storetest.Conflicting(storetest.Memory(t)), Journal: h.journal,
 		Fatal: func(err error) { t.Errorf("the store failed: %v", err) },
@@ -269,7 +270,7 @@ func (h *harness) post(who caller, service, target string, in m) answer {
 		},
 	}
 	var resp wire.Response
-	h.gateway.Serve(context.Background(), req, &resp)
+	h.gateway.Serve(h.ctx, req, &resp)
 	a := answer{status: resp.Status}
 	if len(resp.Body) > 0 {
 		if err := json.Unmarshal(resp.Body, &a.body); err != nil {

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	api "github.com/strongroom/strongroom/api/kms"
+	"github.com/strongroom/strongroom/internal/clock"
+	"github.com/strongroom/strongroom/internal/deadline"
 	"github.com/strongroom/strongroom/internal/keyring"
+	"github.com/strongroom/strongroom/internal/secret"
 )
 
 // newStates is kms.md §6 for the operations on keys that are not symmetric.
@@ -131,6 +135,58 @@ func TestKeyPairsSurviveRestart(t *testing.T) {
 	h.restart()
 	h.ok(root, "Verify", with(sign, m{"Signature": signature}))
 	h.ok(root, "Sign", sign)
+}
+
+// slowKeyring takes longer to make a key than a call may wait.
+type slowKeyring struct {
+	Keyring
+	made int
+	t    *testing.T
+}
+
+func (s *slowKeyring) time(ctx context.Context) {
+	s.made++
+	if at, ok := ctx.Deadline(); !ok || time.Until(at) < deadline.Working/2 {
+		s.t.Errorf("it is to be made within %v", time.Until(at))
+	}
+}
+
+func (s *slowKeyring) Generate(ctx context.Context, id string, spec keyring.Spec) (keyring.Material, error) {
+	s.time(ctx)
+	return s.Keyring.Generate(ctx, id, spec)
+}
+
+func (s *slowKeyring) GeneratePair(ctx context.Context, spec keyring.Spec) (secret.Bytes, []byte, error) {
+	s.time(ctx)
+	return s.Keyring.(keyring.PairMaker).GeneratePair(ctx, spec)
+}
+
+func (s *slowKeyring) ImportParameters(ctx context.Context, terms keyring.ImportTerms) ([]byte, []byte, error) {
+	s.time(ctx)
+	return s.Keyring.(keyring.Importer).ImportParameters(ctx, terms)
+}
+
+func (s *slowKeyring) Import(ctx context.Context, in keyring.Wrapped) (keyring.Material, error) {
+	return s.Keyring.(keyring.Importer).Import(ctx, in)
+}
+
+// TestKeysAreMadeInTimeOfTheirOwn: an RSA key takes many seconds on a slow or busy
+// machine, and a call that makes one still has its time for the disk.
+func TestKeysAreMadeInTimeOfTheirOwn(t *testing.T) {
+	h := newHarness(t)
+	slow := &slowKeyring{Keyring: h.config.Keyring, t: t}
+	h.config.Keyring = slow
+	h.restart()
+	h.ctx = deadline.NewCalls(clock.System(), deadline.Waiting).Context(t.Context())
+	symmetric, _ := h.keyID()
+	h.key(m{"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"})
+	external := h.key(m{"Origin": "EXTERNAL"})["KeyId"]
+	h.ok(root, "GetParametersForImport", m{"KeyId": external, "WrappingAlgorithm": rsaOAEP, "WrappingKeySpec": "RSA_2048"})
+	h.ok(root, "GenerateDataKeyPair", m{"KeyId": symmetric, "KeyPairSpec": "RSA_2048"})
+	h.ok(root, "GenerateDataKeyPairWithoutPlaintext", m{"KeyId": symmetric, "KeyPairSpec": "RSA_2048"})
+	if slow.made != 5 {
+		t.Errorf("%d keys were made", slow.made)
+	}
 }
 
 // bareKeyring has no ability but those of symmetric keys.
