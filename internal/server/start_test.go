@@ -358,7 +358,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	for range 20 {
 		<-begun
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)
