@@ -31,6 +31,7 @@ test: tools check ## everything that CI runs: tools, generated code, vet, static
 	$(GO) test -tags strongroom_volatile ./internal/store/pebble
 	$(GO) test -tags strongroom_volatile,strongroom_planted_nosync -run Volatile ./internal/store/pebble
 	$(GO) test -tags strongroom_openssl ./internal/keyring/software/...
+	$(GO) test -run 'CostOf|WhatEncryptAsks' ./internal/server
 	$(GO) test -race -timeout 30m ./...
 
 check: ## generated code is up to date; vet; staticcheck; builds with and without cgo, and with OpenSSL
