@@ -196,15 +196,15 @@ func TestVerifyExportFindsRandomEdits(t *testing.T) {
 	r, fork := small(t), smallFrom(newRigOf(t, 2))
 	later := r.lastCheckpoint()
 	random := rand.New(rand.NewPCG(3, 4))
-	for name, texts := range map[string][2]string{
-		"full":     {r.export(nil), fork.export(nil)},
-		"filtered": {r.export(third()), fork.export(third())},
+	for _, export := range []struct{ name, text, other string }{
+		{"full", r.export(nil), fork.export(nil)},
+		{"filtered", r.export(third()), fork.export(third())},
 	} {
-		lines, others := slices.Collect(strings.Lines(texts[0])), slices.Collect(strings.Lines(texts[1]))
+		lines, others := slices.Collect(strings.Lines(export.text)), slices.Collect(strings.Lines(export.other))
 		for n := range *edits / 2 {
 			edited, what := editLines(random, slices.Clone(lines), others)
 			if _, err := verifyExport(edited, later); err == nil {
-				t.Fatalf("%s: edit %d was not found: %s", name, n, what)
+				t.Fatalf("%s: edit %d was not found: %s", export.name, n, what)
 			} else {
 				mustProblem(t, err)
 			}

@@ -182,12 +182,13 @@ func TestAnswersAsAScanDoes(t *testing.T) {
 	}
 }
 
-// fill commits n records, ten to a frame.
+// fill commits n records, ten to a frame. Their names are too long to occur in sealed
+// pages by chance.
 func (r *rig) fill(n int) {
 	for ; n > 0; n -= 10 {
 		var frame []journal.Record
 		for range 10 {
-			frame = append(frame, r.event("Encrypt", "alice", "secret-key"))
+			frame = append(frame, r.event("Encrypt", "alexandrina", "secret-key"))
 		}
 		r.commit(frame...)
 	}
@@ -216,7 +217,7 @@ func TestNoNameStandsOnDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"alice", "secret-key", account, region, "ncrypt", "amazonaws"} {
+		for _, name := range []string{"alexandrina", "secret-key", account, region, "ncrypt", "amazonaws"} {
 			if bytes.Contains(content, []byte(name)) {
 				t.Errorf("%s holds %q", path, name)
 			}
@@ -255,7 +256,7 @@ func TestDamageIsMadeGood(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.start()
-			if got := r.find(inScope(Caller, "alice"), true, all); len(got) != 450 {
+			if got := r.find(inScope(Caller, "alexandrina"), true, all); len(got) != 450 {
 				t.Errorf("%d records are found", len(got))
 			}
 			if n := len(r.files()); n != 4 {
@@ -285,11 +286,11 @@ func TestAPageThatWasChangedIsMadeAgain(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err = r.index.Newest(context.Background(), inScope(Caller, "alice"), func(Found) (bool, error) { return true, nil })
+		err = r.index.Newest(context.Background(), inScope(Caller, "alexandrina"), func(Found) (bool, error) { return true, nil })
 		if !errors.Is(err, ErrGone) {
 			t.Errorf("page %d: %v", page, err)
 		}
-		if got := r.find(inScope(Caller, "alice"), true, all); len(got) != 150 {
+		if got := r.find(inScope(Caller, "alexandrina"), true, all); len(got) != 150 {
 			t.Errorf("page %d: then %d records are found", page, len(got))
 		}
 	}
@@ -305,7 +306,7 @@ func TestAnotherJournalsIndexIsThrownAway(t *testing.T) {
 	r.stream.frames, r.records = kept, records
 	r.open()
 	r.start() // the journal is shorter than the index
-	if got := r.find(inScope(Caller, "alice"), true, all); len(got) != 120 {
+	if got := r.find(inScope(Caller, "alexandrina"), true, all); len(got) != 120 {
 		t.Errorf("%d records are found", len(got))
 	}
 	r.fill(500)
@@ -315,7 +316,7 @@ func TestAnotherJournalsIndexIsThrownAway(t *testing.T) {
 		r.commit(r.event("Decrypt", "bob", "k"))
 	}
 	r.start() // it has other frames under the same numbers
-	if got := r.find(inScope(Caller, "alice"), true, all); len(got) != 120 {
+	if got := r.find(inScope(Caller, "alexandrina"), true, all); len(got) != 120 {
 		t.Errorf("%d records are found", len(got))
 	}
 	if got := r.find(inScope(Caller, "bob"), true, all); len(got) != 500 {
