@@ -141,10 +141,10 @@ func TestPINFile(t *testing.T) {
 		}
 	}
 	for name, path := range map[string]string{
-		"readable by all": write("open", "1234", 0o644), "empty": write("empty", "", 0o600), "a line's end alone": write("line", "\n", 0o600),
+		"readable by all": write("open", "pin-canary", 0o644), "empty": write("empty", "", 0o600), "a line's end alone": write("line", "\n", 0o600),
 		"too long": write("long", strings.Repeat("1", 257), 0o600), "a folder": dir, "missing": filepath.Join(dir, "none"),
 	} {
-		if pin, err := hsm.PINFile(path)(); err == nil || strings.Contains(err.Error(), "1234") {
+		if pin, err := hsm.PINFile(path)(); err == nil || strings.Contains(err.Error(), "pin-canary") {
 			t.Errorf("%s: %d bytes, %v", name, len(pin), err)
 		}
 	}

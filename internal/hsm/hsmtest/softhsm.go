@@ -12,8 +12,9 @@ import (
 	"github.com/strongroom/strongroom/internal/secret"
 )
 
-// PIN is that of every token that SoftHSM makes here.
-const PIN = "1234-5678"
+// PIN is that of every token that SoftHSM makes here. No UUID can hold it: tests look
+// for it where it must not be.
+const PIN = "pin-of-a-test"
 
 // helperArgument is what a test's own program is started with to be the helper.
 const helperArgument = "hsm-helper-of-tests"
