@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -12,7 +14,7 @@ import (
 func TestServiceTellsItsManager(t *testing.T) {
 	for name, socket := range map[string]string{
 		"a path":        filepath.Join(t.TempDir(), "notify"),
-		"abstract name": "@strongroom-test-" + filepath.Base(t.TempDir()) + t.Name(),
+		"abstract name": fmt.Sprintf("@strongroom-test-%d-%s", os.Getpid(), t.Name()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})

@@ -158,8 +158,10 @@ func TestRemovingOnDemand(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := said.RequestParameters
+	from, errFrom := time.Parse(time.RFC3339Nano, p["from"])
+	until, errUntil := time.Parse(time.RFC3339Nano, p["until"])
 	if said.UserIdentity.PrincipalID != "uid:12" || said.ReadOnly || p["firstFrame"] != "1" || p["records"] == "0" || len(p["lastFrameHash"]) != 64 ||
-		p["days"] != "100" || p["reason"] != "because" || p["from"] > p["until"] {
+		p["days"] != "100" || p["reason"] != "because" || errFrom != nil || errUntil != nil || from.After(until) {
 		t.Errorf("the record says %s", records[1])
 	}
 }
