@@ -58,7 +58,8 @@ func (m *moved) audit(store string) bool {
 }
 
 // move copies, and kills the copy again and again, each time a little later, until one
-// comes to its end. One that is killed behind its last step has come there unheard, and
+// comes to its end. The steps are smaller than the time from the begin of a copy to its
+// end, so that none passes over it. One that is killed behind its last step has come there unheard, and
 // the next is told so.
 func (m *moved) move(store, to string) string {
 	m.Helper()
@@ -66,7 +67,7 @@ func (m *moved) move(store, to string) string {
 	if store != "" {
 		env = append(env, "STRONGROOM_STORE="+store)
 	}
-	for after := 10 * time.Millisecond; ; after += after/8 + time.Duration(rand.IntN(int(after))) {
+	for after := 10 * time.Millisecond; ; after += after/8 + time.Duration(rand.IntN(int(after/8))) {
 		killed, said, err := killedWithin(m, after, env, "store", "copy", "--data", m.data, "--to", to)
 		if !killed {
 			if err != nil && !(there && (strings.Contains(said, "were moved to the database") || strings.Contains(said, "it is done: serve them"))) {
@@ -186,7 +187,7 @@ func TestStoreCopy(t *testing.T) {
 	if m.kills < 6 || counts["StartStoreCopy "] < 3 {
 		t.Errorf("%d copies were killed, and %d begun", m.kills, counts["StartStoreCopy "])
 	}
-	t.Logf("%d copies were killed", m.kills)
+	t.Logf("%d copies were killed, %d begun", m.kills, counts["StartStoreCopy "])
 	mustStop(t, back)
 	// Who still has a node's folder is told.
 	result = strongroom(t, "serve", "--data", second, "--listen", "127.0.0.1:0")
