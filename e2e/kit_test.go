@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -54,6 +56,30 @@ func startIn(t testing.TB, data string, args ...string) *binary.Server {
 		}
 	})
 	return s
+}
+
+// freeAddress returns a loopback address that nobody listens on, and that nobody is given
+// who asks for any port or connects to somewhere: it is free, too, while a server that
+// has it is started again.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	const low = 10_000
+	high := 32_768 // of Linux; it is higher elsewhere
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(string(text), &high); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(max(high-low, 1000)))); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal(err)
+	return ""
 }
 
 // devEnvironment is what a client of a dev server sets.

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,25 +94,13 @@ func TestREADME(t *testing.T) {
 	if len(steps) < 10 {
 		t.Fatalf("the README's session has %d steps", len(steps))
 	}
-	addr := freeAddress(t)
+	addr := freeAddress(t) // the session stops and starts a server on it, as on 4566
 	sh := newShell(t, addr)
 	for _, s := range steps {
 		s.command = strings.ReplaceAll(s.command, "127.0.0.1:4566", addr)
 		s.output = strings.ReplaceAll(s.output, "127.0.0.1:4566", addr)
 		sh.do(t, s)
 	}
-}
-
-// freeAddress returns a loopback address that nobody listens on. The session
-// stops and starts a server on one address, as the README does on 4566.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // shell is a running sh that commands are typed into.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -34,15 +33,8 @@ func newS3Server(t *testing.T) *s3Server {
 	if err := os.MkdirAll(filepath.Join(s.root, "audit"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.address = free.Addr().String()
+	s.address = freeAddress(t)
 	s.url = "http://" + s.address
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
