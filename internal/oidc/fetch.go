@@ -33,7 +33,7 @@ const (
 
 // fetch asks an issuer for its keys.
 func (v *Verifier) fetch(ctx context.Context, issuer *Issuer) ([]jose.JSONWebKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, v.fetchTime)
 	defer cancel()
 	client := v.client(issuer.Thumbprints, nil)
 	defer client.CloseIdleConnections()
@@ -54,7 +54,7 @@ func (v *Verifier) fetch(ctx context.Context, issuer *Issuer) ([]jose.JSONWebKey
 // provider"). A host that no root vouches for is not believed: ErrCertificate; one
 // that does not answer as an issuer is ErrUnreachable.
 func (v *Verifier) Thumbprint(ctx context.Context, issuer string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, v.fetchTime)
 	defer cancel()
 	var last string
 	client := v.client(nil, func(chain []*x509.Certificate) { last = thumbprint(chain[len(chain)-1]) })

@@ -143,7 +143,7 @@ func (v *Verifier) keys(ctx context.Context, issuer *Issuer, token *Token) (*key
 	}
 	forPlace, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
-	forOther, cancel := context.WithTimeout(ctx, otherTime)
+	forOther, cancel := context.WithTimeout(ctx, v.otherTime)
 	defer cancel()
 	select {
 	case e.lock <- struct{}{}:

@@ -98,6 +98,8 @@ type Verifier struct {
 	cfg     Config
 	fetches chan struct{} // a place for each fetch that is under way
 
+	fetchTime, otherTime time.Duration // the constants, but in tests of a slow machine
+
 	mu      sync.Mutex
 	issuers map[string]*entry
 }
@@ -114,7 +116,7 @@ func New(cfg Config) *Verifier {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{ControlContext: refuseLinkLocal}).DialContext
 	}
-	return &Verifier{cfg: cfg, fetches: make(chan struct{}, maxFetches), issuers: map[string]*entry{}}
+	return &Verifier{cfg: cfg, fetches: make(chan struct{}, maxFetches), fetchTime: fetchTime, otherTime: otherTime, issuers: map[string]*entry{}}
 }
 
 // Verify verifies a token of the issuer and returns its claims. The error wraps one

@@ -212,6 +212,7 @@ func TestSignatures(t *testing.T) {
 // names one that is not there, and no more often than every ten seconds.
 func TestKeysAreRemembered(t *testing.T) {
 	f := start(t)
+	f.verifier.Patient()
 	asked := func(want int) {
 		t.Helper()
 		if got := f.Asked(oidctest.Keys); got != want {
@@ -331,6 +332,7 @@ func TestMisbehavingIssuers(t *testing.T) {
 // failed.
 func TestBusyIssuers(t *testing.T) {
 	f := start(t)
+	f.verifier.Patient()
 	const places = 8
 	let, asked := make(chan struct{}), make(chan struct{}, places)
 	var done sync.WaitGroup

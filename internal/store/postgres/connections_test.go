@@ -94,10 +94,11 @@ func routes(t *testing.T) (first, second *route, through string) {
 // TestASilentHost: the first host that the URL names is cut off, and takes all
 // connections without a word. The next one is reached all the same.
 func TestASilentHost(t *testing.T) {
+	t.Parallel() // they wait, for times that a slow machine can meet
 	first, _, through := routes(t)
 	first.cutOff()
 	cfg := settings(through, "one")
-	cfg.Timeout = 8 * time.Second
+	cfg.Timeout = 12 * time.Second
 	open(t, cfg)
 	first.end()
 }
@@ -106,9 +107,10 @@ func TestASilentHost(t *testing.T) {
 // question is lost; the next ones go another way, each connection that there was need
 // not be found out by itself.
 func TestSilentConnections(t *testing.T) {
+	t.Parallel()
 	first, _, through := routes(t)
 	cfg := settings(through, "one")
-	cfg.Timeout = 8 * time.Second
+	cfg.Timeout = 12 * time.Second
 	b := open(t, cfg)
 	var asking sync.WaitGroup
 	for range 50 { // so that there are many connections
