@@ -34,7 +34,7 @@ const (
 
 // untilDone bounds the wait for what the server does by itself, such as deleting
 // a key that is due.
-const untilDone = 20 * time.Second
+const untilDone = time.Minute
 
 // start runs a production server in a folder of its own until the test ends.
 func start(t testing.TB, args ...string) *binary.Server {
