@@ -55,8 +55,8 @@ type Call struct {
 	// refused says that a permission was refused, or would have been.
 	refused  bool
 	recorded bool
-	// anew is the context that Work has returned; nil before.
-	anew context.Context
+	// extended is the context after Work, for what records the call; nil before.
+	extended context.Context
 
 	question question // that is being decided
 }
@@ -107,19 +107,24 @@ func (c *Call) Identify(p Principal) { c.Principal = p }
 // Attach binds the call to the pipeline that it runs in.
 func (c *Call) Attach(p Pipe) { c.pipe = p }
 
-// Work runs what needs a processor for long in time of its own, and returns the call's
-// context from then on, see [deadline.Work].
-func (c *Call) Work(ctx context.Context, work func(context.Context) error) (context.Context, error) {
-	var err error
-	c.anew, err = deadline.Work(ctx, work)
-	return c.anew, err
+// Work runs what needs a processor for long, such as making an RSA key. The time that it
+// takes does not count for what the call may wait, see [deadline.Work]: what the handler
+// waits for afterwards wants [Call.Context].
+func (c *Call) Work(ctx context.Context, work func(context.Context) error) error {
+	ctx = c.Context(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	turn, done := deadline.Work(ctx)
+	defer func() { c.extended = done() }() // after a panic, too, which is recorded
+	return work(turn)
 }
 
-// Context returns the call's context: what Work returned or, before any, the one that it
-// began with.
+// Context returns the context of a call that began with one: that, or what it has become
+// by Work.
 func (c *Call) Context(began context.Context) context.Context {
-	if c.anew != nil {
-		return c.anew
+	if c.extended != nil {
+		return c.extended
 	}
 	return began
 }

@@ -33,7 +33,7 @@ func Commit[T any](ctx context.Context, c *Call, s *store.Store, fn func(tx *sto
 		return none, ErrUnasked
 	}
 	noted := c.Audit
-	err := s.Update(ctx, func(tx *store.Tx) error {
+	err := s.Update(c.Context(ctx), func(tx *store.Tx) error {
 		c.Audit = noted.clone()
 		var err error
 		if out, err = fn(tx); err != nil {

@@ -1,5 +1,5 @@
-// Package deadline bounds how long a call may take: [Calls] how long it waits, for the
-// disk or for a database, and [Work] how long it computes.
+// Package deadline bounds how long calls wait: for the disk or a database, see [Calls],
+// and for their turn where many want a processor for long, see [Work].
 package deadline
 
 import (
@@ -14,17 +14,16 @@ const (
 	// Waiting is how long a call may wait; after it the outcome is unknown, and the
 	// caller is told to ask again.
 	Waiting = 5 * time.Second
-	// Working is how long work may take until it has begun, behind that of others. With
-	// Waiting after it, it is no longer than a server that ends leaves to calls, and
-	// shorter than the SDKs wait for an answer.
-	Working = 20 * time.Second
+	// Turn is how long work may wait for its turn. Work itself, which has no end but its
+	// own, is not bounded.
+	Turn = 10 * time.Second
 )
 
 // SharedFor is how long a deadline is handed to the calls that begin: a call may wait at
 // most this less.
 const SharedFor = 250 * time.Millisecond
 
-// Calls hands one context to all calls that begin within SharedFor, since a
+// Calls hands one context to all calls that begin within [SharedFor], since a
 // timer and a context for each call would cost more than its encryption. It is safe
 // for concurrent use.
 type Calls struct {
@@ -34,7 +33,6 @@ type Calls struct {
 	mu      sync.Mutex
 	parent  context.Context
 	current context.Context
-	end     context.CancelFunc
 	fresh   time.Time // until when current is handed out
 }
 
@@ -49,36 +47,44 @@ func (d *Calls) Context(parent context.Context) context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.current == nil || d.parent != parent || !now.Before(d.fresh) || now.Add(SharedFor).Before(d.fresh) {
-		// The one before ends by its deadline: calls that are under way have it.
-		d.current, d.end = context.WithTimeout(context.WithValue(parent, origin{}, &begin{d, parent}), d.waiting)
+		b := &beginning{clock: d.clock, parent: parent}
+		d.current, b.end = context.WithTimeout(b.known(), d.waiting)
 		d.parent, d.fresh = parent, now.Add(SharedFor)
 	}
 	return d.current
 }
 
-// origin is the key under which a context says how it began.
-type origin struct{}
-
-type begin struct {
-	calls  *Calls
+// beginning is what a call's context began with.
+type beginning struct {
+	clock  clock.Clock
 	parent context.Context
+	end    context.CancelFunc // not called: other calls have the context until its deadline
 }
 
-// Work runs what needs a processor for long, as making an RSA key does, in time of its
-// own: work has a context that ends after [Working], or with the server. The context that
-// Work returns is the call's from then on, which has waited for nothing yet. Where ctx is
-// not from [Calls.Context], work has it, and it is what is returned. A call whose time is
-// up already does no work.
-func Work(ctx context.Context, work func(context.Context) error) (context.Context, error) {
-	from, ok := ctx.Value(origin{}).(*begin)
-	if !ok {
-		return ctx, work(ctx)
+// origin is the key of a context's beginning.
+type origin struct{}
+
+func (b *beginning) known() context.Context { return context.WithValue(b.parent, origin{}, b) }
+
+// Work is for what needs a processor for long, as making an RSA key does, which is no
+// waiting for the disk. It returns the context that work may wait for its turn with, for
+// [Turn] or until the server ends, and done, to be called when work has ended. What that
+// returns is the call's context from then on: ctx, with its deadline as much later as work
+// took. Of a context that is not from [Calls.Context], or derived from one, nothing is
+// changed, and nothing of one that has ended.
+func Work(ctx context.Context) (turn context.Context, done func() context.Context) {
+	at, bounded := ctx.Deadline()
+	b, ok := ctx.Value(origin{}).(*beginning)
+	if !ok || !bounded || ctx.Err() != nil {
+		return ctx, func() context.Context { return ctx }
 	}
-	if err := ctx.Err(); err != nil {
-		return ctx, err
+	began := b.clock.Now()
+	turn, end := context.WithTimeout(b.parent, Turn)
+	return turn, func() context.Context {
+		end()
+		after := &beginning{clock: b.clock, parent: b.parent}
+		var later context.Context
+		later, after.end = context.WithDeadline(after.known(), at.Add(b.clock.Now().Sub(began)))
+		return later
 	}
-	within, end := context.WithTimeout(from.parent, Working)
-	defer end()
-	err := work(within)
-	return from.calls.Context(from.parent), err
 }

@@ -2,7 +2,6 @@ package deadline
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,50 +40,37 @@ func TestDeadlinesAreSharedAndEnd(t *testing.T) {
 	})
 }
 
-// TestWorkHasTimeOfItsOwn: a call that has worked for longer than it may wait can still
-// wait as long as any other.
-func TestWorkHasTimeOfItsOwn(t *testing.T) {
+// TestWorkIsNoWaiting: a call that has worked for longer than it may wait has as much time
+// left as before.
+func TestWorkIsNoWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := NewCalls(clock.System(), Waiting)
 		parent, stop := context.WithCancel(t.Context())
-		began := d.Context(parent)
-		failed := errors.New("failed")
-		ctx, err := Work(began, func(ctx context.Context) error {
-			time.Sleep(Working - time.Second)
-			if ctx.Err() != nil {
-				t.Error("work has no more time than waiting has")
+		ctx := d.Context(parent)
+		time.Sleep(2 * time.Second)
+		for range 3 {
+			turn, done := Work(ctx)
+			if at, ok := turn.Deadline(); !ok || time.Until(at) != Turn {
+				t.Errorf("work may wait for %s", time.Until(at))
 			}
-			time.Sleep(time.Second)
-			if <-ctx.Done(); parent.Err() != nil {
-				t.Error("the server has ended")
+			time.Sleep(time.Hour)
+			began := ctx
+			ctx = done()
+			if at, ok := ctx.Deadline(); began.Err() == nil || ctx.Err() != nil || !ok || time.Until(at) != Waiting-2*time.Second {
+				t.Errorf("after work %s are left", time.Until(at))
 			}
-			return failed
-		})
-		if err != failed {
-			t.Errorf("got %v", err)
 		}
-		if at, ok := ctx.Deadline(); began.Err() == nil || !ok || time.Until(at) != Waiting {
-			t.Errorf("after work %s are left", time.Until(at))
+		turn, done := Work(ctx)
+		stop()
+		if turn.Err() == nil || done().Err() == nil {
+			t.Error("work outlives the server")
 		}
-		if _, err := Work(began, func(context.Context) error { t.Error("works after its time"); return nil }); err != context.DeadlineExceeded {
-			t.Errorf("got %v", err)
+		if turn, done := Work(ctx); turn != ctx || done() != ctx {
+			t.Error("a call whose time is up has more")
 		}
-		_, _ = Work(ctx, func(ctx context.Context) error {
-			stop()
-			if ctx.Err() == nil {
-				t.Error("work outlives the server")
-			}
-			return nil
-		})
 	})
 	plain := t.Context()
-	ctx, err := Work(plain, func(ctx context.Context) error {
-		if ctx != plain {
-			t.Error("another context")
-		}
-		return nil
-	})
-	if ctx != plain || err != nil {
-		t.Errorf("got %v, %v", ctx, err)
+	if turn, done := Work(plain); turn != plain || done() != plain {
+		t.Error("another context")
 	}
 }

@@ -498,24 +498,34 @@ func TestAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// TestAfterWork: what a call works does not count for what it waits.
+// TestAfterWork: what a call works does not count for what it waits. It is answered and
+// recorded, however it ends.
 func TestAfterWork(t *testing.T) {
-	h := newHarness(t)
-	calls := deadline.NewCalls(clock.System(), 3*time.Second)
-	for _, failure := range []error{nil, awserr.Validation("no")} {
-		h.act = func(ctx context.Context, call *authz.Call, _ *input) (any, error) {
-			call.NeedsNoPermission()
-			_, err := call.Work(ctx, func(context.Context) error {
-				<-ctx.Done()
-				return failure
-			})
-			return "done", err
-		}
-		var resp wire.Response
-		h.gateway.Serve(calls.Context(t.Context()), signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
-		if want := map[bool]int{true: 200, false: 400}[failure == nil]; resp.Status != want || len(h.taken()) != 1 {
-			t.Errorf("%v: %d %s", failure, resp.Status, resp.Body)
-		}
+	for name, test := range map[string]struct {
+		end    func() error
+		status int
+	}{
+		"success": {func() error { return nil }, 200},
+		"failure": {func() error { return awserr.Validation("no") }, 400},
+		"panic":   {func() error { panic("no") }, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.act = func(ctx context.Context, call *authz.Call, _ *input) (any, error) {
+				call.NeedsNoPermission()
+				return "done", call.Work(ctx, func(context.Context) error {
+					<-ctx.Done()
+					return test.end()
+				})
+			}
+			ctx := deadline.NewCalls(clock.System(), 3*time.Second).Context(t.Context())
+			var resp wire.Response
+			h.gateway.Serve(ctx, signed(jsonRequest("Json.v1.Read", "x"), "json", "eu-west-1"), &resp)
+			if records := len(h.taken()); ctx.Err() == nil || resp.Status != test.status || records != 1 {
+				t.Errorf("%d %s, %d records", resp.Status, resp.Body, records)
+			}
+		})
 	}
 }
 

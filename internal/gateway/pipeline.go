@@ -163,7 +163,8 @@ func (p *panicked) Error() string {
 
 // Invoke makes a call of one service on another, for the caller of parent: it is
 // validated, authorised and recorded like any other, with the calling service in
-// kms:ViaService and aws:CalledVia. Never from inside a commit.
+// kms:ViaService and aws:CalledVia. What that call works counts for what parent may wait.
+// Never from inside a commit.
 func (g *Gateway) Invoke(ctx context.Context, parent *authz.Call, service, name string, in any) (any, error) {
 	return g.invoke(ctx, service, name, in, parent.Derive)
 }

@@ -110,6 +110,22 @@ func TestImportByEveryWrapping(t *testing.T) {
 	}
 }
 
+// TestWrappedMaterialIsAsLongAsTheModulus: see TestOAEPBlobsAreAsLongAsTheModulus.
+func TestWrappedMaterialIsAsLongAsTheModulus(t *testing.T) {
+	r := newRing(t, Config{})
+	public, token := parameters(t, r, keyring.OAEPSHA256, keyring.RSA2048)
+	wrapped := []byte{1}
+	for wrapped[0] != 0 {
+		wrapped = wrapFor(t, public, keyring.OAEPSHA256, make([]byte, 32))
+	}
+	if _, err := importA(r, keyring.SymmetricDefault, token, wrapped); err != nil {
+		t.Errorf("whole: %v", err)
+	}
+	if _, err := importA(r, keyring.SymmetricDefault, token, wrapped[1:]); !errors.Is(err, keyring.ErrInvalidCiphertext) {
+		t.Errorf("without its zeros: %v", err)
+	}
+}
+
 func TestImportTokens(t *testing.T) {
 	domain := domainOf(t, 0xd0)
 	r := newRing(t, Config{Domain: domain})

@@ -121,6 +121,7 @@ type identityChange[T any] struct {
 // makes of it.
 func changeIdentity[T any](ctx context.Context, s *Service, call *authz.Call, c identityChange[T]) (T, error) {
 	return again(func() (T, error) {
+		ctx := call.Context(ctx) // check may have worked in the run before
 		var none T
 		before, err := s.lookup(ctx, call, c.kind, c.name, c.conditions)
 		if err != nil {

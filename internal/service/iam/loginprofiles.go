@@ -42,7 +42,7 @@ func (s *Service) CreateLoginProfile(ctx context.Context, call *authz.Call, in *
 			if in.Password == "" {
 				return awserr.Validation("1 validation error detected: Value null at 'password' failed to satisfy constraint: Member must not be null")
 			}
-			sealed, err = s.newPassword(ctx, account, i.ID, in.Password)
+			sealed, err = s.newPassword(ctx, call, i.ID, in.Password)
 			return err
 		},
 		edit: func(tx *store.Tx, i *identity) (*api.CreateLoginProfileOutput, error) {
@@ -105,7 +105,7 @@ func (s *Service) UpdateLoginProfile(ctx context.Context, call *authz.Call, in *
 	var sealed []byte
 	check := func(i *identity) (err error) {
 		if in.Password != "" {
-			sealed, err = s.newPassword(ctx, call.Principal.Account, i.ID, in.Password)
+			sealed, err = s.newPassword(ctx, call, i.ID, in.Password)
 		}
 		return err
 	}
@@ -138,6 +138,7 @@ func (s *Service) ChangePassword(ctx context.Context, call *authz.Call, in *api.
 	}
 	account := call.Principal.Account
 	return again(func() (*api.ChangePasswordOutput, error) {
+		ctx := call.Context(ctx) // the run before may have made a hash
 		var i *identity
 		var profile loginProfileRecord
 		var settings settingsRecord
@@ -174,7 +175,7 @@ func (s *Service) ChangePassword(ctx context.Context, call *authz.Call, in *api.
 		if !right {
 			return nil, awserr.New(authz.ErrDenied.Code, "The old password was incorrect.")
 		}
-		sealed, err := s.newPassword(ctx, account, i.ID, in.NewPassword)
+		sealed, err := s.newPassword(ctx, call, i.ID, in.NewPassword)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	api "github.com/strongroom/strongroom/api/iam"
+	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/password"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
@@ -63,7 +64,8 @@ func (s *Service) matches(ctx context.Context, account, user string, sealed []by
 // newPassword checks a password against the account's policy and against those that
 // the user had before, and returns its sealed hash. It is slow by design, and has no
 // place in a commit.
-func (s *Service) newPassword(ctx context.Context, account, user string, text secret.String) ([]byte, error) {
+func (s *Service) newPassword(ctx context.Context, call *authz.Call, user string, text secret.String) ([]byte, error) {
+	account := call.Principal.Account
 	var settings settingsRecord
 	var owner accountRecord
 	var before loginProfileRecord
@@ -86,24 +88,31 @@ func (s *Service) newPassword(ctx context.Context, account, user string, text se
 	if why := settings.Passwords.against(string(text), owner, settings.Alias); why != "" {
 		return nil, api.PasswordPolicyViolationException(why)
 	}
+	var had [][]byte
 	if p := settings.Passwords; p != nil && p.ReusePrevention != nil && before.Hash != nil {
-		had := append([][]byte{before.Hash}, before.Earlier...)
-		for _, sealed := range had[:min(len(had), int(*p.ReusePrevention))] {
+		had = append([][]byte{before.Hash}, before.Earlier...)
+		had = had[:min(len(had), int(*p.ReusePrevention))]
+	}
+	var fresh []byte
+	err = call.Work(ctx, func(ctx context.Context) error {
+		for _, sealed := range had {
 			used, err := s.matches(ctx, account, user, sealed, text)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if used {
-				return nil, api.PasswordPolicyViolationException(fmt.Sprintf("Password should not be one of the last %d passwords", *p.ReusePrevention))
+				return api.PasswordPolicyViolationException(fmt.Sprintf("Password should not be one of the last %d passwords", *settings.Passwords.ReusePrevention))
 			}
 		}
-	}
-	hash, err := password.Hash(ctx, s.Rand, text)
-	if err != nil {
-		return nil, err
-	}
-	defer hash.Wipe()
-	return s.Secrets.Seal(s.Rand, hash, passwordBinding(account, user))
+		hash, err := password.Hash(ctx, s.Rand, text)
+		if err != nil {
+			return err
+		}
+		defer hash.Wipe()
+		fresh, err = s.Secrets.Seal(s.Rand, hash, passwordBinding(account, user))
+		return err
+	})
+	return fresh, err
 }
 
 // set gives the profile another password.

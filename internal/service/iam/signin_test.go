@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strongroom/strongroom/internal/authz"
 	"github.com/strongroom/strongroom/internal/policy"
 	"github.com/strongroom/strongroom/internal/secret"
 	"github.com/strongroom/strongroom/internal/store"
@@ -26,7 +27,7 @@ func newSigner(t *testing.T) *signer {
 	g.update(func(tx *store.Tx) error {
 		return identityRecords.Put(tx, scopeOf(account), "AIDAALICE", identityRecord{Kind: userKind, Name: "alice", Path: "/", ID: "AIDAALICE", Created: start})
 	})
-	sealed, err := s.newPassword(t.Context(), account, "AIDAALICE", goodPassword)
+	sealed, err := s.newPassword(t.Context(), &authz.Call{Principal: authz.Principal{Principal: policy.Principal{Account: account}}}, "AIDAALICE", goodPassword)
 	if err != nil {
 		t.Fatal(err)
 	}

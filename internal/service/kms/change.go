@@ -56,6 +56,7 @@ type change[T any] struct {
 // what edit makes of its record.
 func changeKey[T any](ctx context.Context, s *Service, call *authz.Call, c change[T]) (T, error) {
 	return again(call, func() (T, error) {
+		ctx := call.Context(ctx) // prepare may have worked in the run before
 		var none T
 		k, err := s.find(ctx, call, c.keyID, keysOnly)
 		if err != nil {

@@ -56,7 +56,7 @@ func (s *Service) CreateKey(ctx context.Context, call *authz.Call, in *api.Creat
 			return nil, err
 		}
 	default:
-		if ctx, err = call.Work(ctx, func(ctx context.Context) error {
+		if err := call.Work(ctx, func(ctx context.Context) error {
 			material, err := s.Keyring.Generate(ctx, record.ID, keyring.Spec(record.Spec))
 			record.Materials = []generation{{Material: material}}
 			return err

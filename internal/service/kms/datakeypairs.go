@@ -107,14 +107,14 @@ func (s *Service) dataKeyPair(ctx context.Context, call *authz.Call, in *dataKey
 	}
 	var private secret.Bytes
 	var public []byte
-	if ctx, err = call.Work(ctx, func(ctx context.Context) (err error) {
+	if err := call.Work(ctx, func(ctx context.Context) (err error) {
 		private, public, err = module.GeneratePair(ctx, keyring.Spec(in.spec))
 		return err
 	}); err != nil {
 		return nil, fromKeyring(err)
 	}
 	ref := k.ref()
-	blob, err := s.Keyring.Encrypt(ctx, ref, private, in.context)
+	blob, err := s.Keyring.Encrypt(call.Context(ctx), ref, private, in.context)
 	if err != nil {
 		private.Wipe()
 		return nil, fromKeyring(err)

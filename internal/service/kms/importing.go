@@ -44,10 +44,12 @@ func (s *Service) ImportKeyMaterial(ctx context.Context, call *authz.Call, in *a
 			if err != nil {
 				return err
 			}
-			made, err = module.Import(ctx, keyring.Wrapped{
-				Key: k.ARN, KeyID: k.ID, Spec: keyring.Spec(k.Spec), Token: in.ImportToken, Material: in.EncryptedKeyMaterial, Now: call.Time,
-			})
-			return fromImport(err)
+			return fromImport(call.Work(ctx, func(ctx context.Context) (err error) {
+				made, err = module.Import(ctx, keyring.Wrapped{
+					Key: k.ARN, KeyID: k.ID, Spec: keyring.Spec(k.Spec), Token: in.ImportToken, Material: in.EncryptedKeyMaterial, Now: call.Time,
+				})
+				return err
+			}))
 		},
 		edit: func(tx *store.Tx, k *key, record *keyRecord) (*api.ImportKeyMaterialOutput, error) {
 			if err := place(tx, k, record, in, made); err != nil {

@@ -84,11 +84,11 @@ func (s *Service) GetParametersForImport(ctx context.Context, call *authz.Call, 
 	expires := call.Time.Add(tokenLifetime).Truncate(time.Millisecond)
 	terms := keyring.ImportTerms{Key: k.ARN, Algorithm: keyring.Algorithm(in.WrappingAlgorithm), WrappingSpec: keyring.Spec(in.WrappingKeySpec), Expires: expires}
 	var public, token []byte
-	if _, err := call.Work(ctx, func(ctx context.Context) (err error) {
+	if err := call.Work(ctx, func(ctx context.Context) (err error) {
 		public, token, err = module.ImportParameters(ctx, terms)
 		return err
 	}); err != nil {
-		return nil, err
+		return nil, fromKeyring(err)
 	}
 	return &api.GetParametersForImportOutput{KeyId: k.ARN, ImportToken: token, PublicKey: public, ParametersValidTo: &expires}, nil
 }
