@@ -26,12 +26,13 @@ build: ## build bin/strongroom
 tools: ## install what the tests need: Debian's packages (as root), and sops and versitygw into bin/tools
 	./.ci/install-tools
 
-test: tools check ## everything that CI runs: tools, generated code, vet, staticcheck, tests, fuzz
+test: tools check ## everything that CI runs: tools, generated code, vet, staticcheck, fuzz, counts of what calls cost, tests
 	./.ci/fuzz
 	$(GO) test -tags strongroom_volatile ./internal/store/pebble
 	$(GO) test -tags strongroom_volatile,strongroom_planted_nosync -run Volatile ./internal/store/pebble
 	$(GO) test -tags strongroom_openssl ./internal/keyring/software/...
 	$(GO) test -run 'CostOf|WhatEncryptAsks' ./internal/server
+	$(GO) test ./internal/journal ./internal/sigv4
 	$(GO) test -race -timeout 30m ./...
 
 check: ## generated code is up to date; vet; staticcheck; builds with and without cgo, and with OpenSSL

@@ -205,9 +205,9 @@ func TestCanaries(t *testing.T) {
 func searchFolder(t *testing.T, data string, canaries []canary) {
 	t.Helper()
 	files := 0
-	// A server that runs removes files and renames them: a search that one escaped is made
-	// again.
-	err := binary.Until("a search that no file escapes", time.Minute, func() (whole bool, err error) {
+	// A server that runs removes files and renames them: a search that lost one of those that
+	// it had listed is made again.
+	err := binary.Until("a search that loses no file", time.Minute, func() (whole bool, err error) {
 		files, err = searchFiles(t, data, canaries)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil

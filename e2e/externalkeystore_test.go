@@ -90,7 +90,10 @@ func (o *ownKeys) xks(args ...string) xksReply {
 // slow are the messages for a proxy that takes more than 250 ms: what a machine
 // under load may need. They ask for the request to be made again. The second is also that
 // for one that is not there.
-var slow = []string{"did not respond in time", "cannot communicate with the external key store proxy"}
+var (
+	tooSlow = "did not respond in time"
+	slow    = []string{tooSlow, "cannot communicate with the external key store proxy"}
+)
 
 // patiently repeats what a busy machine let time out.
 func patiently[T any](o *ownKeys, call func() (T, error)) (T, error) {
@@ -247,7 +250,7 @@ func TestOwnKeysTheWholeWay(t *testing.T) {
 		in.XksProxyUriEndpoint = aws.String("https://wrong.example.com")
 	})
 	wantWords(t, err, "XksProxyUriUnreachableException", "AWS KMS cannot establish a TLS connection to the external key store proxy.")
-	_, err = patientlyOf(o, slow[:1], func() (*kms.CreateCustomKeyStoreOutput, error) {
+	_, err = patientlyOf(o, []string{tooSlow}, func() (*kms.CreateCustomKeyStoreOutput, error) {
 		return o.kms.CreateCustomKeyStore(t.Context(), &kms.CreateCustomKeyStoreInput{
 			CustomKeyStoreName: aws.String("own"), CustomKeyStoreType: types.CustomKeyStoreTypeExternalKeyStore,
 			XksProxyUriEndpoint: aws.String("https://nobody.example.com"), XksProxyUriPath: &o.path, XksProxyConnectivity: types.XksProxyConnectivityTypePublicEndpoint,
@@ -379,7 +382,7 @@ func TestOwnKeysTheWholeWay(t *testing.T) {
 	if err := o.there.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = patientlyOf(o, slow[:1], func() (*kms.DecryptOutput, error) {
+	_, err = patientlyOf(o, []string{tooSlow}, func() (*kms.DecryptOutput, error) {
 		return o.kms.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: ownContext})
 	})
 	wantWords(t, err, "KMSInvalidStateException", "AWS KMS cannot communicate with the external key store proxy.")

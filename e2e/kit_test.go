@@ -58,9 +58,9 @@ func startIn(t testing.TB, data string, args ...string) *binary.Server {
 	return s
 }
 
-// freeAddress returns a loopback address that nobody listens on, and that nobody is given
-// who asks for any port or connects to somewhere: it is free, too, while a server that
-// has it is started again.
+// freeAddress returns a loopback address that nobody listens on, and that, as Linux is set
+// up, nobody is given who asks for any port or connects to somewhere: it is free, too,
+// while a server that has it is started again.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	const low = 10_000

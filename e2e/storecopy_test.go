@@ -58,9 +58,9 @@ func (m *moved) audit(store string) bool {
 }
 
 // move copies, and kills the copy again and again, each time a little later, until one
-// comes to its end. The steps are smaller than the time from the begin of a copy to its
-// end, so that none passes over it. One that is killed behind its last step has come
-// there unheard, and the next is told so.
+// comes to its end. A step is at most a quarter of the time so far, so that hardly one
+// passes over the time from a copy's begin to its end. One that is killed behind its last
+// step has come there unheard, and the next is told so.
 func (m *moved) move(store, to string) string {
 	m.Helper()
 	env, there := []string{}, false

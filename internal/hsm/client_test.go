@@ -119,7 +119,7 @@ func TestHangingModule(t *testing.T) {
 		until(t, log, connected)
 	}
 	_, err = c.Random(t.Context(), 1)
-	for tries := 0; tries < 10 && err != nil && strings.Contains(err.Error(), "hangs"); tries++ { // the machine may have, too
+	for tries := 0; tries < 3 && err != nil && strings.Contains(err.Error(), "hangs"); tries++ { // the machine may have, too
 		until(t, log, connected)
 		_, err = c.Random(t.Context(), 1)
 	}

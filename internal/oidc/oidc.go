@@ -98,7 +98,7 @@ type Verifier struct {
 	cfg     Config
 	fetches chan struct{} // a place for each fetch that is under way
 
-	fetchTime, otherTime time.Duration // the constants, but in tests of a slow machine
+	fetchTime, otherTime time.Duration // the constants of these names; longer in tests
 
 	mu      sync.Mutex
 	issuers map[string]*entry
